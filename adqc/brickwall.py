@@ -1,0 +1,250 @@
+"""BrickWall: a tensor of any shape as the amplitude vector of a quantum circuit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adqc import engine
+from adqc.config import Circuit
+from adqc.gates import GateFamily
+from adqc.geometry import Layout, Wiring, layout, wire
+
+MAX_BYTES_SHARE = 0.8
+
+
+class BrickWall(nn.Module):
+    """A circuit that stands for a tensor.
+
+    The tensor is ``scale · Re <b|U|start>`` for the bit strings b of its indices, cropped to its shape
+    (arXiv:2305.06058, Eqs. (1)-(3); arXiv:2104.14949, Eq. (2)). For unitary families ``start`` is |0…0>, for
+    ``free`` a trainable product state.
+
+    Args:
+        shape: The tensor's shape.
+        config: The circuit; None for the default ``Circuit()``.
+        std: Standard deviation that the entries shall have at the start; None starts with scale 1 (norm 1).
+        start: A wall of the same shape and wiring to start from; layers beyond its depth are identities.
+        generator: Source of the random start, on the CPU.
+        device: Device of the parameters.
+        dtype: float32 (torch's default), float64, bfloat16 or float16.
+
+    Attributes:
+        gates: The stored parameters of all gates, (P,), in the order in which the gates act.
+        scale: The number that multiplies the unit-norm state, ().
+        state: The product state to begin with, (Q, 2), for ``free``; else None.
+
+    Raises:
+        ValueError: If the shape is empty, the layout is no permutation of its bits, or ``start`` does not fit.
+
+    Example:
+        >>> wall = BrickWall((6, 10), Circuit(depth=4), generator=torch.Generator().manual_seed(0))
+        >>> wall().shape
+        torch.Size([6, 10])
+    """
+
+    gates: nn.Parameter
+    scale: nn.Parameter
+    state: nn.Parameter | None
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        config: Circuit | None = None,
+        *,
+        std: float | None = None,
+        start: BrickWall | None = None,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = Circuit() if config is None else config
+        self.layout: Layout = layout(shape, self.config.layout)
+        self.wiring: Wiring = wire(self.config.wiring, self.layout.sites, self.config.depth)
+        self.family: GateFamily = self.config.family
+        dtype = torch.get_default_dtype() if dtype is None else dtype
+        if not dtype.is_floating_point:
+            raise ValueError(f"a circuit's parameters are real numbers in floating point, got dtype {dtype}")
+        count = len(self.wiring.gates)
+        stored = [self.family.stored(fresh) for fresh in self.wiring.fresh]
+        slots = [gate * self.family.parameters + k for gate, kept in enumerate(stored) for k in kept]
+        # Stored numbers -> all p parameters of every gate, where some of them are fixed at zero.
+        self._slots = None if len(slots) == count * self.family.parameters else slots
+        self.register_buffer("_index", None if self._slots is None else torch.tensor(slots), persistent=False)
+        params, states, scale = self._start(generator, start)
+        if std is not None:
+            # A norm-1 real state has mean square 2^-Q; the real part of a complex one holds half of it.
+            scale = std * math.sqrt(2.0**self.sites * (1 if self.family.real else 2))
+        self.gates = nn.Parameter(params.flatten()[slots].to(device=device, dtype=dtype))
+        self.scale = nn.Parameter(torch.tensor(scale, device=device, dtype=dtype))
+        self.register_parameter(
+            "state", None if states is None else nn.Parameter(states.to(device=device, dtype=dtype))
+        )
+        if self._index is not None:
+            self._index = self._index.to(device)
+
+    def _start(
+        self, generator: torch.Generator | None, start: BrickWall | None
+    ) -> tuple[Tensor, Tensor | None, float]:
+        family, wiring = self.family, self.wiring
+        count = len(wiring.gates)
+        fresh = torch.tensor(wiring.fresh, dtype=torch.bool).reshape(count, family.sites)
+        states = None
+        if not family.unitary:
+            states = torch.zeros(self.sites, 2, dtype=torch.float64)
+            states[:, 0] = 1
+        if start is not None:
+            return self._grown_from(start, count)
+        kind = self.config.start
+        if kind == "auto":
+            kind = "haar" if self.config.depth <= 6 else "layered"
+        near = family.near_identity(count, generator=generator)
+        if kind == "near-identity":
+            return near, states, 1.0
+        params = family.random(fresh, generator).reshape(count, family.parameters)
+        if kind == "layered":
+            behind = torch.tensor([layer >= 2 for layer in wiring.layer_of], dtype=torch.bool)
+            params = torch.where(behind.unsqueeze(1), near, params)
+        return params, states, 1.0
+
+    def _grown_from(self, start: BrickWall, count: int) -> tuple[Tensor, Tensor | None, float]:
+        known = len(start.wiring.gates)
+        if (start.layout, start.wiring.gates, start.family) != (self.layout, self.wiring.gates[:known], self.family):
+            raise ValueError(
+                f"a wall can start from one with the same shape, layout, wiring and gate and at most its depth: "
+                f"expected {self.extra_repr()}, got {start.extra_repr()}"
+            )
+        params = self.family.near_identity(count, 0.0)
+        params[:known] = start.gate_parameters().detach().to("cpu", torch.float64)
+        states = None if start.state is None else start.state.detach().to("cpu", torch.float64)
+        return params, states, start.scale.detach().item()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the tensor."""
+        return self.layout.shape
+
+    @property
+    def sites(self) -> int:
+        """Number of qubits Q."""
+        return self.wiring.sites
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of real numbers stored."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def gate_parameters(self) -> Tensor:
+        """All p parameters of every gate, (G, p): the stored ones, and zeros where a gate stores fewer."""
+        count, each = len(self.wiring.gates), self.family.parameters
+        if self._index is None:
+            return self.gates.view(count, each)
+        full = self.gates.new_zeros(count * each)
+        return full.index_copy(0, self._index, self.gates).view(count, each)
+
+    def matrices(self) -> Tensor:
+        """The gates, (G, 4, 4), in the order in which they act; at least float32, complex where the family is."""
+        params = self.gate_parameters()
+        return self.family.matrices(params.float() if params.dtype.itemsize < 4 else params)
+
+    def forward(self, route: str | None = None) -> Tensor:
+        """The tensor.
+
+        Args:
+            route: ``"auto"``, ``"halves"``, ``"network"`` or ``"gates"``; None takes the configuration's.
+
+        Returns:
+            A tensor of ``self.shape``, in the dtype of the parameters.
+
+        Raises:
+            MemoryError: If the tensor would not fit in memory.
+        """
+        route = self.config.route if route is None else route
+        matrices = self.matrices()
+        check_memory(self.layout, matrices)
+        start = None if self.state is None else self.state.to(matrices.dtype)
+        tensor = engine.build(matrices, self.wiring, self.layout, start=start, route=route)
+        return (tensor * self.scale).to(self.scale.dtype)
+
+    @torch.no_grad()
+    def set_gate_parameters_(self, params: Tensor) -> BrickWall:
+        """Write the parameters of every gate, (G, p); those that a gate does not store must be zero.
+
+        Raises:
+            ValueError: If the shape is wrong, or a parameter that is not stored differs from zero.
+        """
+        expected = (len(self.wiring.gates), self.family.parameters)
+        if tuple(params.shape) != expected:
+            raise ValueError(f"gate parameters must have shape {expected} (gates, parameters), got {tuple(params.shape)}")
+        flat = params.detach().flatten()
+        if self._index is not None:
+            kept = flat.index_select(0, self._index.to(flat.device))
+            if flat.abs().sum() - kept.abs().sum() > 1e-9 * (1 + flat.abs().sum()):
+                raise ValueError("gates on fresh qubits store fewer parameters: those not stored must be zero")
+            flat = kept
+        self.gates.copy_(flat)
+        return self
+
+    def extra_repr(self) -> str:
+        config = self.config
+        return (
+            f"shape={self.shape}, qubits={self.sites}, gate={self.family.name!r}, depth={config.depth}, "
+            f"wiring={config.wiring!r}, layout={config.layout!r}, gates={len(self.wiring.gates)}, "
+            f"parameters={self.parameter_count}"
+        )
+
+    def qnode(self, **options: Any) -> Any:
+        """The circuit as a PennyLane QNode; see :func:`adqc.circuit.qnode`."""
+        from adqc import circuit
+
+        return circuit.qnode(self, **options)
+
+    def to_quimb(self) -> Any:
+        """The circuit as a quimb tensor network; see :func:`adqc.circuit.to_quimb`."""
+        from adqc import circuit
+
+        return circuit.to_quimb(self)
+
+    def draw(self, kind: str = "text") -> Any:
+        """A drawing, ``"text"`` or ``"mpl"``; see :func:`adqc.circuit.draw`."""
+        from adqc import circuit
+
+        return circuit.draw(self, kind)
+
+    def resources(self) -> Any:
+        """Gates, CX count, depth and parameters; see :func:`adqc.circuit.resources`."""
+        from adqc import circuit
+
+        return circuit.resources(self)
+
+
+def check_memory(arrangement: Layout, like: Tensor) -> None:
+    """Refuse a tensor that cannot fit, before trying.
+
+    Raises:
+        MemoryError: If the padded tensor needs more than 80 % of the memory that the device has.
+    """
+    needed = math.prod(arrangement.padded) * like.element_size()
+    # Small walls always fit; asking the system costs more than building them.
+    if needed < 2**30:
+        return
+    available = free_memory(like.device)
+    if needed > MAX_BYTES_SHARE * available:
+        raise MemoryError(
+            f"building the weight of shape {arrangement.shape} on {arrangement.sites} qubits needs {needed:,} bytes, "
+            f"but {like.device} has {available:,} bytes free: use a smaller layer"
+        )
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of memory free on a device; on the CPU, what the system says is available."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,42 @@
+"""The ways from gates to a weight: all give the same tensor and the same gradients."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from adqc.engine.arrange import to_tensor
+from adqc.engine.halves import build_by_halves, find_cut
+from adqc.engine.network import contract_network
+from adqc.engine.statevector import run_gates
+from adqc.geometry import Layout, Wiring
+
+__all__ = ["build", "choose_route"]
+
+
+def choose_route(wiring: Wiring) -> str:
+    """The cheaper of ``"halves"`` and ``"gates"`` for this wiring, by multiply-adds."""
+    # Gate by gate costs 4 multiply-adds a gate and amplitude, but moves every amplitude through memory each time.
+    return "halves" if find_cut(wiring).bond <= 16 * len(wiring.gates) + 16 else "gates"
+
+
+def build(
+    gates: Tensor, wiring: Wiring, layout: Layout, *, start: Tensor | None = None, route: str = "auto"
+) -> Tensor:
+    """The weight, before the scale.
+
+    Args:
+        gates: (G, 4, 4), in the order in which they act.
+        wiring: Where they act.
+        layout: Shape and order of the sites.
+        start: (Q, 2), the product state to begin with; None for |0…0>.
+        route: ``"auto"``, ``"halves"``, ``"network"`` or ``"gates"``.
+
+    Returns:
+        A real tensor of ``layout.shape``.
+    """
+    if route == "auto":
+        route = choose_route(wiring)
+    if route == "halves":
+        return build_by_halves(gates, wiring, layout, start)
+    state = contract_network(gates, wiring, start) if route == "network" else run_gates(gates, wiring, start)
+    return to_tensor(state.real if state.is_complex() else state, layout)

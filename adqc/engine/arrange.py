@@ -1,0 +1,70 @@
+"""From the order of the sites to the axes of the weight, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from torch import Tensor
+from torch.nn.functional import pad
+
+from adqc.geometry import Layout
+
+
+def block_sizes(bits: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Runs of consecutive bit numbers, each to be treated as one axis.
+
+    Args:
+        bits: The bit numbers in the order in which they lie.
+
+    Returns:
+        The sizes of the runs' axes, and the first bit number of each run.
+    """
+    runs = [[bit for _, bit in run] for _, run in groupby(enumerate(bits), key=lambda pair: pair[1] - pair[0])]
+    return tuple(2 ** len(run) for run in runs), tuple(run[0] for run in runs)
+
+
+def sort_bits(state: Tensor, layout: Layout) -> Tensor:
+    """The amplitudes in the weight's row-major order, before the crop: (2^Q,) -> ``layout.padded``."""
+    sizes, firsts = block_sizes(layout.order)
+    permutation = sorted(range(len(firsts)), key=firsts.__getitem__)
+    return state.reshape(sizes).permute(permutation).reshape(layout.padded)
+
+
+def to_tensor(state: Tensor, layout: Layout) -> Tensor:
+    """The weight that a state stands for: bits in order, axes cropped.
+
+    Args:
+        state: (2^Q,), the first site most significant.
+        layout: Shape and order of the sites.
+
+    Returns:
+        A tensor of ``layout.shape``; a view of the state where that is possible.
+    """
+    return crop(sort_bits(state, layout), layout)
+
+
+def crop(tensor: Tensor, layout: Layout) -> Tensor:
+    """The first entries of every axis: ``layout.padded`` -> ``layout.shape``."""
+    for axis, size in enumerate(layout.shape):
+        if tensor.shape[axis] != size:
+            tensor = tensor.narrow(axis, 0, size)
+    return tensor
+
+
+def to_state(tensor: Tensor, layout: Layout) -> Tensor:
+    """The inverse of :func:`to_tensor`: entries beyond the crop are zero.
+
+    Args:
+        tensor: A tensor of ``layout.shape``.
+        layout: Shape and order of the sites.
+
+    Returns:
+        (2^Q,), the first site most significant.
+    """
+    room = [(0, wide - size) for size, wide in zip(layout.shape, layout.padded, strict=True)]
+    full = pad(tensor, [amount for pair in reversed(room) for amount in pair])
+    sizes, firsts = block_sizes(layout.order)
+    permutation = sorted(range(len(firsts)), key=firsts.__getitem__)
+    inverse = sorted(range(len(permutation)), key=permutation.__getitem__)
+    return full.reshape([sizes[k] for k in permutation]).permute(inverse).reshape(-1)

@@ -1,0 +1,374 @@
+"""Gate families: real parameters -> a batch of gates, each family defined once by PennyLane operations.
+
+``family.operations(p, wires)`` is the definition, a PennyLane quantum function; ``family.matrices(params)`` is the
+same gate as torch matrices, in one call for a whole batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# The Pauli words of qml.SpecialUnitary(·, wires of two), in its own order.
+PAULI_WORDS = ("IX", "IY", "IZ", "XI", "XX", "XY", "XZ", "YI", "YX", "YY", "YZ", "ZI", "ZX", "ZY", "ZZ")
+ODD_Y = tuple(k for k, word in enumerate(PAULI_WORDS) if word.count("Y") % 2)
+
+Operations = Callable[[Any, Any], Any]
+
+
+def _uniform_angles(fresh: Tensor, parameters: int, generator: torch.Generator | None) -> Tensor:
+    return (torch.rand(len(fresh), parameters, generator=generator, dtype=torch.float64) * 2 - 1) * math.pi
+
+
+@dataclass(frozen=True)
+class GateFamily:
+    """What a brick is: p real parameters -> a gate on two neighbouring qubits.
+
+    Args:
+        name: How configurations and files call it.
+        parameters: Number of real parameters p of a gate.
+        operations: PennyLane quantum function of ``(p, wires)``; ``p[k]`` is the k-th parameter, one number or a batch.
+        matrices: ``(…, p) -> (…, 4, 4)``, real where ``real`` holds, else complex; ``matrix[out, in]``.
+        unitary: Whether every gate is unitary.
+        real: Whether every gate is a real matrix.
+        minimal: For a gate whose two wires both still hold |0>: the parameters that it stores there (the others
+            are zero, as they would not change the state). None stores all.
+        edge: The same for a gate with one such wire.
+        start: ``(fresh, generator) -> (G, p)`` Haar-like random parameters; ``fresh`` is a (G, 2) mask of the wires
+            that still hold |0>.
+        identity: Parameters of the identity gate; None means all zero.
+        sites: Number of qubits that a gate acts on.
+    """
+
+    name: str
+    parameters: int
+    operations: Operations
+    matrices: Callable[[Tensor], Tensor]
+    unitary: bool = True
+    real: bool = True
+    minimal: tuple[int, ...] | None = None
+    edge: tuple[int, ...] | None = None
+    start: Callable[[Tensor, torch.Generator | None], Tensor] | None = None
+    identity: tuple[float, ...] | None = None
+    sites: int = field(default=2)
+
+    def stored(self, fresh: Sequence[bool]) -> tuple[int, ...]:
+        """The parameters that a gate with these fresh wires stores."""
+        kept = self.minimal if all(fresh) else self.edge if any(fresh) else None
+        return tuple(range(self.parameters)) if kept is None else kept
+
+    def random(self, fresh: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Haar-like random parameters, (G, p) in float64 on the CPU, for gates with these (G, 2) fresh wires."""
+        if self.start is not None:
+            return self.start(fresh, generator)
+        return _uniform_angles(fresh, self.parameters, generator)
+
+    def near_identity(self, count: int, spread: float = 0.1, generator: torch.Generator | None = None) -> Tensor:
+        """Parameters of ``count`` gates near the identity, (count, p) in float64: normal with this spread."""
+        noise = torch.randn(count, self.parameters, generator=generator, dtype=torch.float64) * spread
+        return noise if self.identity is None else noise + torch.tensor(self.identity, dtype=torch.float64)
+
+    def __repr__(self) -> str:
+        return f"GateFamily({self.name!r}, parameters={self.parameters}, unitary={self.unitary}, real={self.real})"
+
+
+# --- cartan: the minimal real brick -----------------------------------------------------------------------------
+
+
+def _cartan_operations(p: Any, wires: Any) -> None:
+    import pennylane as qml
+
+    qml.PauliRot(-2 * p[0], "XY", wires=wires)
+    qml.PauliRot(-2 * p[1], "YX", wires=wires)
+    qml.RY(p[2], wires=wires[0])
+    qml.RY(p[3], wires=wires[1])
+
+
+def _cartan_matrices(params: Tensor) -> Tensor:
+    a, b = params[..., 0], params[..., 1]
+    total, difference = a + b, a - b
+    # exp(i(a XY + b YX)) turns the plane of |00>, |11> by a + b and that of |01>, |10> by a - b.
+    turns = torch.stack([-total, difference, -difference, total], dim=-1).unsqueeze(-2)  # shape: (..., 1, 4)
+    half = params[..., 2:] / 2
+    cos, sin = half.cos(), half.sin()
+    rotations = torch.stack([cos, -sin, sin, cos], dim=-1)  # shape: (..., 2, 4)
+    left = rotations[..., 0, :].unflatten(-1, (2, 1, 2, 1))
+    right = rotations[..., 1, :].unflatten(-1, (1, 2, 1, 2))
+    local = (left * right).flatten(-4, -3).flatten(-2, -1)  # shape: (..., 4, 4)
+    return local * turns.cos() + local.flip(-1) * turns.sin()
+
+
+def _cartan_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
+    uniform = torch.rand(len(fresh), 4, generator=generator, dtype=torch.float64)
+    # Haar measure of SO(4) = SU(2) x SU(2) in Euler angles: density sin(2a) on [0, pi/2].
+    inner = (1 - 2 * uniform[:, :2]).acos() / 2
+    params = torch.cat([inner, (uniform[:, 2:] * 4 - 2) * math.pi], dim=1)
+    first = fresh.all(dim=1)
+    # A Haar-random real state of two qubits has Schmidt angle a with density cos(2a) on [-pi/4, pi/4].
+    params[first, 0] = (2 * uniform[first, 0] - 1).asin() / 2
+    params[first, 1] = 0
+    return params
+
+
+# --- so4 and su4: qml.SpecialUnitary ----------------------------------------------------------------------------
+
+
+def _pauli(word: str) -> Tensor:
+    letters = {
+        "I": torch.tensor([[1, 0], [0, 1]], dtype=torch.complex128),
+        "X": torch.tensor([[0, 1], [1, 0]], dtype=torch.complex128),
+        "Y": torch.tensor([[0, -1j], [1j, 0]], dtype=torch.complex128),
+        "Z": torch.tensor([[1, 0], [0, -1]], dtype=torch.complex128),
+    }
+    return torch.kron(letters[word[0]], letters[word[1]])
+
+
+def _so4_operations(p: Any, wires: Any) -> None:
+    import pennylane as qml
+
+    zero = 0 * p[0]
+    slots = {k: p[i] for i, k in enumerate(ODD_Y)}
+    qml.SpecialUnitary(qml.math.stack([slots.get(k, zero) for k in range(15)], axis=-1), wires=wires)
+
+
+def _so4_matrices(params: Tensor) -> Tensor:
+    words = torch.stack([(1j * _pauli(PAULI_WORDS[k])).real for k in ODD_Y]).to(params)
+    return torch.linalg.matrix_exp(torch.einsum("...k,kij->...ij", params, words))
+
+
+def _so4_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
+    # SO(4) = SU(2) x SU(2), spanned by (YI, XY, ZY) and (IY, YX, YZ): a Haar-random gate is two random unit
+    # quaternions, and a quaternion's logarithm is its angle times its axis.
+    quaternion = torch.randn(len(fresh), 2, 4, generator=generator, dtype=torch.float64)
+    quaternion = quaternion / quaternion.norm(dim=-1, keepdim=True)
+    axis = quaternion[..., 1:] / quaternion[..., 1:].norm(dim=-1, keepdim=True)
+    logarithm = axis * quaternion[..., :1].acos()  # shape: (G, 2, 3)
+    slots = ("YI", "XY", "ZY", "IY", "YX", "YZ")
+    return logarithm.flatten(1)[:, [slots.index(PAULI_WORDS[k]) for k in ODD_Y]]
+
+
+def _su4_operations(p: Any, wires: Any) -> None:
+    import pennylane as qml
+
+    qml.SpecialUnitary(qml.math.stack([p[k] for k in range(15)], axis=-1), wires=wires)
+
+
+def _su4_matrices(params: Tensor) -> Tensor:
+    words = torch.stack([1j * _pauli(word) for word in PAULI_WORDS]).to(params.device, params.dtype.to_complex())
+    return torch.linalg.matrix_exp(torch.einsum("...k,kij->...ij", params.to(words.dtype), words))
+
+
+def _su4_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
+    count = len(fresh)
+    normal = torch.randn(count, 4, 4, 2, generator=generator, dtype=torch.float64)
+    q, r = torch.linalg.qr(torch.view_as_complex(normal))
+    phases = torch.diagonal(r, dim1=-2, dim2=-1)
+    haar = q * (phases / phases.abs()).unsqueeze(-2)
+    return special_unitary_logarithm(haar)
+
+
+def special_unitary_logarithm(gates: Tensor) -> Tensor:
+    """The 15 coordinates of ``qml.SpecialUnitary`` of unitary gates, up to each gate's global phase.
+
+    Args:
+        gates: (G, 4, 4), complex, unitary.
+
+    Returns:
+        (G, 15), float64: ``exp(i Σ θ_k P_k)`` equals the gate times a fourth root of det⁻¹.
+    """
+    gates = gates.to(torch.complex128)
+    gates = gates * torch.linalg.det(gates).pow(-0.25)[..., None, None]
+    values, vectors = torch.linalg.eig(gates)
+    # Eigenvectors of a unitary matrix with equal eigenvalues need not come out orthogonal: make them so.
+    vectors, _ = torch.linalg.qr(vectors)
+    angles = values.angle().sort(dim=-1, descending=True)
+    vectors = vectors.take_along_dim(angles.indices.unsqueeze(-2), dim=-1)
+    # det = 1 leaves a sum of 2πk: moving the k largest (or smallest) angles by a turn makes the generator traceless.
+    turns = (angles.values.sum(-1, keepdim=True) / (2 * math.pi)).round()
+    rank = torch.arange(4, dtype=torch.float64)
+    shift = (rank < turns).double() - (rank >= 4 + turns).double()
+    generator = vectors @ torch.diag_embed((angles.values - 2 * math.pi * shift).to(gates.dtype)) @ vectors.mH
+    words = torch.stack([_pauli(word) for word in PAULI_WORDS])
+    return torch.einsum("gij,kji->gk", generator, words).real / 4
+
+
+# --- cartan-su4: the minimal complex brick ----------------------------------------------------------------------
+
+
+def _cartan_su4_operations(p: Any, wires: Any) -> None:
+    import pennylane as qml
+
+    qml.IsingXX(-2 * p[0], wires=wires)
+    qml.IsingYY(-2 * p[1], wires=wires)
+    qml.IsingZZ(-2 * p[2], wires=wires)
+    for k, wire in ((3, wires[0]), (6, wires[1])):
+        qml.RZ(p[k], wires=wire)
+        qml.RY(p[k + 1], wires=wire)
+        qml.RZ(p[k + 2], wires=wire)
+
+
+def _phase(angle: Tensor) -> Tensor:
+    # torch.polar's gradient is wrong where its modulus is negative, so the modulus stays outside.
+    return torch.complex(angle.cos(), angle.sin())
+
+
+def _zyz(angles: Tensor) -> Tensor:
+    """RZ(angles[2]) RY(angles[1]) RZ(angles[0]), (…, 3) -> (…, 2, 2) complex."""
+    cos, sin = (angles[..., 1] / 2).cos(), (angles[..., 1] / 2).sin()
+    plus, minus = (angles[..., 0] + angles[..., 2]) / 2, (angles[..., 2] - angles[..., 0]) / 2
+    entries = [cos * _phase(-plus), -sin * _phase(-minus), sin * _phase(minus), cos * _phase(plus)]
+    return torch.stack(entries, dim=-1).unflatten(-1, (2, 2))
+
+
+def _cartan_su4_matrices(params: Tensor) -> Tensor:
+    a, b, c = params[..., 0], params[..., 1], params[..., 2]
+    # exp(i(a XX + b YY + c ZZ)): |00>, |11> get the phase c and mix by a - b; |01>, |10> get -c and mix by a + b.
+    phase = torch.stack([_phase(c), _phase(-c)], dim=-1)
+    angles = torch.stack([a - b, a + b], dim=-1)
+    keep = (phase * angles.cos())[..., [0, 1, 1, 0]].unsqueeze(-2)
+    swap = (1j * phase * angles.sin())[..., [0, 1, 1, 0]].unsqueeze(-2)
+    left, right = _zyz(params[..., 3:6]), _zyz(params[..., 6:9])
+    local = (left[..., :, None, :, None] * right[..., None, :, None, :]).flatten(-4, -3).flatten(-2, -1)
+    return local * keep + local.flip(-1) * swap
+
+
+# --- free: ADTN -------------------------------------------------------------------------------------------------
+
+
+def _free_operations(p: Any, wires: Any) -> None:
+    import pennylane as qml
+
+    qml.QubitUnitary(qml.math.reshape(qml.math.stack([p[k] for k in range(16)]), (4, 4)), wires, unitary_check=False)
+
+
+def _free_matrices(params: Tensor) -> Tensor:
+    return params.unflatten(-1, (4, 4))
+
+
+def _free_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
+    return _so4_matrices(_so4_start(fresh, generator)).flatten(1)
+
+
+CARTAN = GateFamily(
+    "cartan", 4, _cartan_operations, _cartan_matrices, minimal=(0, 2, 3), start=_cartan_start
+)
+SO4 = GateFamily("so4", 6, _so4_operations, _so4_matrices, start=_so4_start)
+SU4 = GateFamily("su4", 15, _su4_operations, _su4_matrices, real=False, start=_su4_start)
+CARTAN_SU4 = GateFamily(
+    "cartan-su4",
+    9,
+    _cartan_su4_operations,
+    _cartan_su4_matrices,
+    real=False,
+    minimal=(0, 2, 3, 4, 5, 7, 8),
+    edge=(0, 1, 3, 4, 5, 6, 7, 8),
+)
+FREE = GateFamily(
+    "free",
+    16,
+    _free_operations,
+    _free_matrices,
+    unitary=False,
+    start=_free_start,
+    identity=tuple(float(k % 5 == 0) for k in range(16)),
+)
+FAMILIES = {family.name: family for family in (CARTAN, SO4, CARTAN_SU4, SU4, FREE)}
+
+
+def find_family(gate: str | GateFamily) -> GateFamily:
+    """The family of this name, or the family itself.
+
+    Raises:
+        ValueError: If no built-in family has this name.
+    """
+    if isinstance(gate, GateFamily):
+        return gate
+    if gate not in FAMILIES:
+        raise ValueError(
+            f"unknown gate {gate!r}: use one of {', '.join(FAMILIES)}, or a family made by adqc.gate_family"
+        )
+    return FAMILIES[gate]
+
+
+# --- families made by users -------------------------------------------------------------------------------------
+
+
+def gate_family(name: str, parameters: int, operations: Operations) -> GateFamily:
+    """A gate family from any PennyLane two-qubit operation or template.
+
+    Args:
+        name: How configurations and files call it; not the name of a built-in family.
+        parameters: Number of real parameters p.
+        operations: Quantum function ``(p, wires)`` that queues PennyLane operations on the two wires; all zero
+            parameters should give the identity where the near-identity starts are to be used.
+
+    Returns:
+        The family, ready for ``adqc.Circuit(gate=family)``. Whether its gates are real is found by trying.
+
+    Raises:
+        ValueError: If the name is taken, p is below 1, or the operations do not make a unitary of two qubits.
+
+    Example:
+        >>> import adqc, pennylane as qml
+        >>> family = adqc.gate_family("ry-cz", 2, lambda p, wires: [
+        ...     qml.RY(p[0], wires[0]), qml.RY(p[1], wires[1]), qml.CZ(wires)])
+        >>> family.real, family.unitary
+        (True, True)
+    """
+    if name in FAMILIES:
+        raise ValueError(f"gate family {name!r} is built in: choose another name")
+    if parameters < 1:
+        raise ValueError(f"gate family {name!r} needs at least 1 parameter, got {parameters}")
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.rand(4, parameters, generator=generator, dtype=torch.float64) * 2 * math.pi
+    try:
+        gates = pennylane_matrices(operations, probe)
+    except Exception as error:
+        raise ValueError(
+            f"gate family {name!r}: its operations must act on the two wires given, with {parameters} parameters: "
+            f"{error}"
+        ) from error
+    if not torch.allclose(gates @ gates.mH, torch.eye(4, dtype=gates.dtype).expand_as(gates), atol=1e-9):
+        raise ValueError(f"gate family {name!r} is not unitary: only the built-in 'free' family relaxes unitarity")
+    real = bool(gates.imag.abs().max() < 1e-12)
+
+    def matrices(params: Tensor) -> Tensor:
+        found = pennylane_matrices(operations, params)
+        return found.real.to(params.dtype) if real else found.to(params.dtype.to_complex())
+
+    return GateFamily(name, parameters, operations, matrices, real=real)
+
+
+def pennylane_matrices(operations: Operations, params: Tensor) -> Tensor:
+    """The gates that PennyLane itself makes of these parameters, differentiable.
+
+    Args:
+        operations: Quantum function ``(p, wires)`` on two wires.
+        params: (…, p), real.
+
+    Returns:
+        (…, 4, 4), complex128.
+    """
+    rows = params.reshape(-1, params.shape[-1])
+    try:
+        gates = _tape_matrix(operations, rows.T)
+    except (RuntimeError, ValueError, TypeError, NotImplementedError, IndexError):
+        # Not every PennyLane operation takes a batch of parameters.
+        gates = torch.stack([_tape_matrix(operations, row) for row in rows])
+    return gates.expand(len(rows), 4, 4).reshape(*params.shape[:-1], 4, 4)
+
+
+def _tape_matrix(operations: Operations, p: Tensor) -> Tensor:
+    import pennylane as qml
+
+    tape = qml.tape.make_qscript(operations)(p, [0, 1])
+    product = torch.eye(4, dtype=torch.complex128, device=p.device)
+    for operation in tape.operations:
+        matrix = qml.matrix(operation, wire_order=[0, 1])
+        product = torch.as_tensor(matrix, dtype=torch.complex128, device=p.device) @ product
+    return product

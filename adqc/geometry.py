@@ -1,0 +1,189 @@
+"""Where the gates sit and which qubit carries which bit: integers only.
+
+A circuit is a sequence of gates on neighbouring sites of an open chain. A wiring makes that sequence; the rest of
+the library sees only the sequence. A layout says which bit of which axis of the weight a site carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, zip_longest
+
+WIRINGS = ("brick-wall", "staircase")
+LAYOUTS = ("interleaved", "rows-first")
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """A sequence of gates on an open chain of sites.
+
+    Args:
+        sites: Number of qubits Q, at least 1.
+        gates: The sites of each gate, in the order in which the gates act; the sites of one gate are neighbours,
+            in rising order.
+        layers: Number of gates in each layer (a brick layer or a sweep), adding up to ``len(gates)``.
+
+    Raises:
+        ValueError: If a gate leaves the chain or its sites are not neighbours.
+    """
+
+    sites: int
+    gates: tuple[tuple[int, ...], ...]
+    layers: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.sites < 1:
+            raise ValueError(f"a chain needs at least 1 site, got {self.sites}")
+        for gate in self.gates:
+            if gate != tuple(range(gate[0], gate[0] + len(gate))) or gate[0] < 0 or gate[-1] >= self.sites:
+                raise ValueError(f"a gate acts on neighbouring sites of 0…{self.sites - 1} in rising order, got {gate}")
+        if sum(self.layers) != len(self.gates):
+            raise ValueError(f"the layers hold {sum(self.layers)} gates, but the sequence has {len(self.gates)}")
+
+    @cached_property
+    def fresh(self) -> tuple[tuple[bool, ...], ...]:
+        """For each gate and each of its sites: is this the first gate on that site?"""
+        seen: set[int] = set()
+        flags = []
+        for gate in self.gates:
+            flags.append(tuple(site not in seen for site in gate))
+            seen.update(gate)
+        return tuple(flags)
+
+    @cached_property
+    def layer_of(self) -> tuple[int, ...]:
+        """The layer that each gate belongs to, counted from 0."""
+        return tuple(chain.from_iterable([k] * count for k, count in enumerate(self.layers)))
+
+    @cached_property
+    def moments(self) -> tuple[tuple[int, ...], ...]:
+        """Indices of gates that can act at the same time, as early as possible."""
+        level = [0] * self.sites
+        found: dict[int, list[int]] = {}
+        for index, gate in enumerate(self.gates):
+            at = max(level[site] for site in gate)
+            found.setdefault(at, []).append(index)
+            for site in gate:
+                level[site] = at + 1
+        return tuple(tuple(found[at]) for at in sorted(found))
+
+    @cached_property
+    def wires(self) -> tuple[tuple[int, ...], ...]:
+        """The gates on each site, in the order in which they act."""
+        touched: list[list[int]] = [[] for _ in range(self.sites)]
+        for index, gate in enumerate(self.gates):
+            for site in gate:
+                touched[site].append(index)
+        return tuple(tuple(indices) for indices in touched)
+
+
+def brick_wall(sites: int, depth: int) -> Wiring:
+    """The native wiring: ``depth`` brick layers on (0,1),(2,3),… and (1,2),(3,4),… in turn, even first.
+
+    Source: arXiv:2305.06058, Fig. 1; arXiv:2104.14949, Fig. 1.
+    """
+    rows = [[(s, s + 1) for s in range(layer % 2, sites - 1, 2)] for layer in range(depth)]
+    return Wiring(sites, tuple(chain.from_iterable(rows)), tuple(len(row) for row in rows))
+
+
+def staircase(sites: int, depth: int) -> Wiring:
+    """``depth`` sweeps of gates (0,1),(1,2),…,(Q-2,Q-1), one gate after another.
+
+    One sweep prepares matrix product states of bond 2 (arXiv:1908.07958).
+    """
+    sweep = [(s, s + 1) for s in range(sites - 1)]
+    return Wiring(sites, tuple(sweep * depth), (len(sweep),) * depth)
+
+
+def wire(kind: str, sites: int, depth: int) -> Wiring:
+    """The wiring named ``kind``: one of :data:`WIRINGS`.
+
+    Raises:
+        ValueError: If the name is unknown or the depth is below 1.
+    """
+    if depth < 1:
+        raise ValueError(f"depth counts layers of gates and must be at least 1, got {depth}")
+    if kind == "brick-wall":
+        return brick_wall(sites, depth)
+    if kind == "staircase":
+        return staircase(sites, depth)
+    raise ValueError(f"unknown wiring {kind!r}: use one of {', '.join(WIRINGS)}")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which bit of which axis each site carries.
+
+    An axis of n entries takes ceil(log2 n) bits and keeps the first n of the padded entries (crop). The bits are
+    numbered rows-first: all bits of axis 0 from the most significant down, then those of axis 1, and so on.
+
+    Args:
+        shape: The weight's shape, every axis at least 1.
+        order: ``order[site]`` is the number of the bit that the site carries.
+
+    Raises:
+        ValueError: If an axis is empty or the order is not a permutation of the bits.
+    """
+
+    shape: tuple[int, ...]
+    order: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.shape or min(self.shape) < 1:
+            raise ValueError(f"a circuit needs a weight with at least one entry, got shape {self.shape}")
+        if sorted(self.order) != list(range(self.sites)):
+            raise ValueError(
+                f"the order of sites for shape {self.shape} must be a permutation of 0…{self.sites - 1}, "
+                f"got {self.order}"
+            )
+
+    @cached_property
+    def bits(self) -> tuple[int, ...]:
+        """Number of bits of each axis."""
+        return axis_bits(self.shape)
+
+    @cached_property
+    def sites(self) -> int:
+        """Number of qubits Q; a weight of one entry still gets one qubit."""
+        return max(1, sum(self.bits))
+
+    @cached_property
+    def padded(self) -> tuple[int, ...]:
+        """The shape before the crop: every axis rounded up to a power of two."""
+        sizes = [2**b for b in self.bits]
+        if not sum(self.bits):
+            sizes[-1] = 2
+        return tuple(sizes)
+
+
+def axis_bits(shape: Sequence[int]) -> tuple[int, ...]:
+    """Number of bits that each axis takes: ceil(log2 n)."""
+    return tuple((n - 1).bit_length() for n in shape)
+
+
+def layout(shape: Sequence[int], order: str | Sequence[int] = "interleaved") -> Layout:
+    """The layout of a weight of this shape.
+
+    Args:
+        shape: The weight's shape.
+        order: ``"interleaved"`` (the axes' bits take turns along the chain, most significant first),
+            ``"rows-first"`` (all bits of the first axis, then the next), or the bit number of each site.
+
+    Raises:
+        ValueError: If the name is unknown or the order is not a permutation.
+    """
+    shape = tuple(int(n) for n in shape)
+    bits = axis_bits(shape)
+    total = max(1, sum(bits))
+    if not isinstance(order, str):
+        return Layout(shape, tuple(int(b) for b in order))
+    if order == "rows-first":
+        return Layout(shape, tuple(range(total)))
+    if order == "interleaved":
+        starts = [sum(bits[:axis]) for axis in range(len(bits))]
+        columns = [range(start, start + count) for start, count in zip(starts, bits, strict=True)]
+        turns = [bit for row in zip_longest(*columns) for bit in row if bit is not None]
+        return Layout(shape, tuple(turns or range(total)))
+    raise ValueError(f"unknown layout {order!r}: use one of {', '.join(LAYOUTS)}, or an explicit order of sites")
