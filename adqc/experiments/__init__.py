@@ -1,0 +1,1 @@
+"""Experiments: data sets, networks, recipes, the runner and its report."""
