@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from adqc import engine
-from adqc.config import Circuit
+from adqc.config import ROUTES, Circuit
 from adqc.gates import GateFamily
 from adqc.geometry import Layout, Wiring, layout, wire
 
@@ -74,8 +75,10 @@ class BrickWall(nn.Module):
         stored = [self.family.stored(fresh) for fresh in self.wiring.fresh]
         slots = [gate * self.family.parameters + k for gate, kept in enumerate(stored) for k in kept]
         # Stored numbers -> all p parameters of every gate, where some of them are fixed at zero.
-        self._slots = None if len(slots) == count * self.family.parameters else slots
-        self.register_buffer("_index", None if self._slots is None else torch.tensor(slots), persistent=False)
+        self._slots = None if len(slots) == count * self.family.parameters else tuple(slots)
+        # No buffer: what is no parameter must come out right from to_empty() and load_state_dict(assign=True) as well.
+        self._index: Tensor | None = None
+        device = torch.get_default_device() if device is None else device
         params, states, scale = self._start(generator, start)
         if std is not None:
             # A norm-1 real state has mean square 2^-Q; the real part of a complex one holds half of it.
@@ -85,18 +88,14 @@ class BrickWall(nn.Module):
         self.register_parameter(
             "state", None if states is None else nn.Parameter(states.to(device=device, dtype=dtype))
         )
-        if self._index is not None:
-            self._index = self._index.to(device)
 
-    def _start(
-        self, generator: torch.Generator | None, start: BrickWall | None
-    ) -> tuple[Tensor, Tensor | None, float]:
+    def _start(self, generator: torch.Generator | None, start: BrickWall | None) -> tuple[Tensor, Tensor | None, float]:
         family, wiring = self.family, self.wiring
         count = len(wiring.gates)
-        fresh = torch.tensor(wiring.fresh, dtype=torch.bool).reshape(count, family.sites)
+        fresh = torch.tensor(wiring.fresh, dtype=torch.bool, device="cpu").reshape(count, family.sites)
         states = None
         if not family.unitary:
-            states = torch.zeros(self.sites, 2, dtype=torch.float64)
+            states = torch.zeros(self.sites, 2, dtype=torch.float64, device="cpu")
             states[:, 0] = 1
         if start is not None:
             return self._grown_from(start, count)
@@ -108,7 +107,7 @@ class BrickWall(nn.Module):
             return near, states, 1.0
         params = family.random(fresh, generator).reshape(count, family.parameters)
         if kind == "layered":
-            behind = torch.tensor([layer >= 2 for layer in wiring.layer_of], dtype=torch.bool)
+            behind = torch.tensor([layer >= 2 for layer in wiring.layer_of], dtype=torch.bool, device="cpu")
             params = torch.where(behind.unsqueeze(1), near, params)
         return params, states, 1.0
 
@@ -120,6 +119,12 @@ class BrickWall(nn.Module):
                 f"expected {self.extra_repr()}, got {start.extra_repr()}"
             )
         params = self.family.near_identity(count, 0.0)
+        added = self.family.matrices(params[known:])
+        if not torch.allclose(added, torch.eye(4, dtype=added.dtype, device="cpu").expand_as(added), atol=1e-9):
+            raise ValueError(
+                f"a deeper wall keeps the tensor only where the identity's parameters are known, which gate family "
+                f"{self.family.name!r} does not tell: start from a wall of the same depth, got {start.extra_repr()}"
+            )
         params[:known] = start.gate_parameters().detach().to("cpu", torch.float64)
         states = None if start.state is None else start.state.detach().to("cpu", torch.float64)
         return params, states, start.scale.detach().item()
@@ -142,10 +147,15 @@ class BrickWall(nn.Module):
     def gate_parameters(self) -> Tensor:
         """All p parameters of every gate, (G, p): the stored ones, and zeros where a gate stores fewer."""
         count, each = len(self.wiring.gates), self.family.parameters
-        if self._index is None:
+        if self._slots is None:
             return self.gates.view(count, each)
         full = self.gates.new_zeros(count * each)
-        return full.index_copy(0, self._index, self.gates).view(count, each)
+        return full.index_copy(0, self._stored_index(), self.gates).view(count, each)
+
+    def _stored_index(self) -> Tensor:
+        if self._index is None or self._index.device != self.gates.device:
+            self._index = torch.tensor(self._slots, device=self.gates.device)
+        return self._index
 
     def matrices(self) -> Tensor:
         """The gates, (G, 4, 4), in the order in which they act; at least float32, complex where the family is."""
@@ -163,27 +173,36 @@ class BrickWall(nn.Module):
 
         Raises:
             MemoryError: If the tensor would not fit in memory.
+            ValueError: If the route is unknown.
         """
         route = self.config.route if route is None else route
-        matrices = self.matrices()
-        check_memory(self.layout, matrices)
-        start = None if self.state is None else self.state.to(matrices.dtype)
-        tensor = engine.build(matrices, self.wiring, self.layout, start=start, route=route)
-        return (tensor * self.scale).to(self.scale.dtype)
+        if route not in ROUTES:
+            raise ValueError(f"unknown route {route!r}: use one of {', '.join(ROUTES)}")
+        # A product of many gates keeps few digits in a 16-bit type, so autocast begins behind the weight.
+        with _without_autocast(self.scale.device.type):
+            matrices = self.matrices()
+            check_memory(self.layout, matrices)
+            start = None if self.state is None else self.state.to(matrices.dtype)
+            tensor = engine.build(matrices, self.wiring, self.layout, start=start, route=route)
+            return (tensor * self.scale).to(self.scale.dtype)
 
     @torch.no_grad()
     def set_gate_parameters_(self, params: Tensor) -> BrickWall:
         """Write the parameters of every gate, (G, p); those that a gate does not store must be zero.
 
         Raises:
-            ValueError: If the shape is wrong, or a parameter that is not stored differs from zero.
+            ValueError: If the shape is wrong, a number is not finite, or one that is not stored differs from zero.
         """
         expected = (len(self.wiring.gates), self.family.parameters)
         if tuple(params.shape) != expected:
-            raise ValueError(f"gate parameters must have shape {expected} (gates, parameters), got {tuple(params.shape)}")
+            raise ValueError(
+                f"gate parameters must have shape {expected} (gates, parameters), got {tuple(params.shape)}"
+            )
         flat = params.detach().flatten()
-        if self._index is not None:
-            kept = flat.index_select(0, self._index.to(flat.device))
+        if not flat.isfinite().all():
+            raise ValueError("gate parameters must be finite, got NaN or infinity")
+        if self._slots is not None:
+            kept = flat.index_select(0, self._stored_index().to(flat.device))
             if flat.abs().sum() - kept.abs().sum() > 1e-9 * (1 + flat.abs().sum()):
                 raise ValueError("gates on fresh qubits store fewer parameters: those not stored must be zero")
             flat = kept
@@ -191,6 +210,7 @@ class BrickWall(nn.Module):
         return self
 
     def extra_repr(self) -> str:
+        """What ``repr`` shows of the wall."""
         config = self.config
         return (
             f"shape={self.shape}, qubits={self.sites}, gate={self.family.name!r}, depth={config.depth}, "
@@ -221,6 +241,12 @@ class BrickWall(nn.Module):
         from adqc import circuit
 
         return circuit.resources(self)
+
+
+def _without_autocast(device: str) -> AbstractContextManager[None]:
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
 
 
 def check_memory(arrangement: Layout, like: Tensor) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,12 +46,16 @@ class Circuit:
 
     def __post_init__(self) -> None:
         if isinstance(self.depth, bool) or not isinstance(self.depth, int) or self.depth < 1:
-            raise ValueError(f"depth counts layers of gates and must be a whole number of at least 1, got {self.depth!r}")
+            raise ValueError(
+                f"depth counts layers of gates and must be a whole number of at least 1, got {self.depth!r}"
+            )
         find_family(self.gate)
         if not isinstance(self.layout, str):
-            object.__setattr__(self, "layout", tuple(int(bit) for bit in self.layout))
+            object.__setattr__(self, "layout", _whole_numbers(self.layout))
         elif self.layout not in LAYOUTS:
-            raise ValueError(f"unknown layout {self.layout!r}: use one of {', '.join(LAYOUTS)}, or an explicit order of sites")
+            raise ValueError(
+                f"unknown layout {self.layout!r}: use one of {', '.join(LAYOUTS)}, or an explicit order of sites"
+            )
         for field, value, known in (
             ("wiring", self.wiring, WIRINGS),
             ("start", self.start, STARTS),
@@ -96,6 +102,19 @@ class Circuit:
         return cls(**values)
 
 
+def _whole_numbers(order: Any) -> tuple[int, ...]:
+    try:
+        numbers = tuple(operator.index(bit) for bit in order)
+    except TypeError:
+        numbers = ()
+    if not numbers or sorted(numbers) != list(range(len(numbers))):
+        raise ValueError(
+            f"an explicit layout gives the bit number of each site, a permutation of 0, 1, …, got {order!r}; the named "
+            f"ones are {', '.join(LAYOUTS)}"
+        )
+    return numbers
+
+
 FIT_METHODS = ("polar", "adam", "lbfgs")
 
 
@@ -123,7 +142,9 @@ class Fit:
     def __post_init__(self) -> None:
         if self.method not in FIT_METHODS:
             raise ValueError(f"unknown fit method {self.method!r}: use one of {', '.join(FIT_METHODS)}")
-        if self.sweeps < 0:
-            raise ValueError(f"sweeps counts passes through the circuit and cannot be negative, got {self.sweeps}")
-        if self.tolerance < 0 or self.lr <= 0:
+        if isinstance(self.sweeps, bool) or not isinstance(self.sweeps, int) or self.sweeps < 0:
+            raise ValueError(
+                f"sweeps counts passes through the circuit and must be a whole number >= 0, got {self.sweeps!r}"
+            )
+        if not (0 <= self.tolerance < math.inf and 0 < self.lr < math.inf):
             raise ValueError(f"tolerance must be >= 0 and lr > 0, got tolerance={self.tolerance}, lr={self.lr}")

@@ -22,7 +22,9 @@ Operations = Callable[[Any, Any], Any]
 
 
 def _uniform_angles(fresh: Tensor, parameters: int, generator: torch.Generator | None) -> Tensor:
-    return (torch.rand(len(fresh), parameters, generator=generator, dtype=torch.float64) * 2 - 1) * math.pi
+    return (
+        torch.rand(len(fresh), parameters, generator=generator, dtype=torch.float64, device="cpu") * 2 - 1
+    ) * math.pi
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,10 @@ class GateFamily:
 
     def near_identity(self, count: int, spread: float = 0.1, generator: torch.Generator | None = None) -> Tensor:
         """Parameters of ``count`` gates near the identity, (count, p) in float64: normal with this spread."""
-        noise = torch.randn(count, self.parameters, generator=generator, dtype=torch.float64) * spread
-        return noise if self.identity is None else noise + torch.tensor(self.identity, dtype=torch.float64)
+        noise = torch.randn(count, self.parameters, generator=generator, dtype=torch.float64, device="cpu") * spread
+        if self.identity is None:
+            return noise
+        return noise + torch.tensor(self.identity, dtype=torch.float64, device="cpu")
 
     def __repr__(self) -> str:
         return f"GateFamily({self.name!r}, parameters={self.parameters}, unitary={self.unitary}, real={self.real})"
@@ -99,12 +103,12 @@ def _cartan_matrices(params: Tensor) -> Tensor:
     rotations = torch.stack([cos, -sin, sin, cos], dim=-1)  # shape: (..., 2, 4)
     left = rotations[..., 0, :].unflatten(-1, (2, 1, 2, 1))
     right = rotations[..., 1, :].unflatten(-1, (1, 2, 1, 2))
-    local = (left * right).flatten(-4, -3).flatten(-2, -1)  # shape: (..., 4, 4)
+    local: Tensor = (left * right).flatten(-4, -3).flatten(-2, -1)  # shape: (..., 4, 4)
     return local * turns.cos() + local.flip(-1) * turns.sin()
 
 
 def _cartan_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
-    uniform = torch.rand(len(fresh), 4, generator=generator, dtype=torch.float64)
+    uniform = torch.rand(len(fresh), 4, generator=generator, dtype=torch.float64, device="cpu")
     # Haar measure of SO(4) = SU(2) x SU(2) in Euler angles: density sin(2a) on [0, pi/2].
     inner = (1 - 2 * uniform[:, :2]).acos() / 2
     params = torch.cat([inner, (uniform[:, 2:] * 4 - 2) * math.pi], dim=1)
@@ -120,12 +124,13 @@ def _cartan_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
 
 def _pauli(word: str) -> Tensor:
     letters = {
-        "I": torch.tensor([[1, 0], [0, 1]], dtype=torch.complex128),
-        "X": torch.tensor([[0, 1], [1, 0]], dtype=torch.complex128),
-        "Y": torch.tensor([[0, -1j], [1j, 0]], dtype=torch.complex128),
-        "Z": torch.tensor([[1, 0], [0, -1]], dtype=torch.complex128),
+        "I": [[1, 0], [0, 1]],
+        "X": [[0, 1], [1, 0]],
+        "Y": [[0, -1j], [1j, 0]],
+        "Z": [[1, 0], [0, -1]],
     }
-    return torch.kron(letters[word[0]], letters[word[1]])
+    left, right = (torch.tensor(letters[letter], dtype=torch.complex128, device="cpu") for letter in word)
+    return torch.kron(left, right)
 
 
 def _so4_operations(p: Any, wires: Any) -> None:
@@ -138,16 +143,17 @@ def _so4_operations(p: Any, wires: Any) -> None:
 
 def _so4_matrices(params: Tensor) -> Tensor:
     words = torch.stack([(1j * _pauli(PAULI_WORDS[k])).real for k in ODD_Y]).to(params)
-    return torch.linalg.matrix_exp(torch.einsum("...k,kij->...ij", params, words))
+    gates: Tensor = torch.linalg.matrix_exp(torch.einsum("...k,kij->...ij", params, words))
+    return gates
 
 
 def _so4_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
     # SO(4) = SU(2) x SU(2), spanned by (YI, XY, ZY) and (IY, YX, YZ): a Haar-random gate is two random unit
     # quaternions, and a quaternion's logarithm is its angle times its axis.
-    quaternion = torch.randn(len(fresh), 2, 4, generator=generator, dtype=torch.float64)
+    quaternion = torch.randn(len(fresh), 2, 4, generator=generator, dtype=torch.float64, device="cpu")
     quaternion = quaternion / quaternion.norm(dim=-1, keepdim=True)
     axis = quaternion[..., 1:] / quaternion[..., 1:].norm(dim=-1, keepdim=True)
-    logarithm = axis * quaternion[..., :1].acos()  # shape: (G, 2, 3)
+    logarithm: Tensor = axis * quaternion[..., :1].acos()  # shape: (G, 2, 3)
     slots = ("YI", "XY", "ZY", "IY", "YX", "YZ")
     return logarithm.flatten(1)[:, [slots.index(PAULI_WORDS[k]) for k in ODD_Y]]
 
@@ -160,12 +166,13 @@ def _su4_operations(p: Any, wires: Any) -> None:
 
 def _su4_matrices(params: Tensor) -> Tensor:
     words = torch.stack([1j * _pauli(word) for word in PAULI_WORDS]).to(params.device, params.dtype.to_complex())
-    return torch.linalg.matrix_exp(torch.einsum("...k,kij->...ij", params.to(words.dtype), words))
+    gates: Tensor = torch.linalg.matrix_exp(torch.einsum("...k,kij->...ij", params.to(words.dtype), words))
+    return gates
 
 
 def _su4_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
     count = len(fresh)
-    normal = torch.randn(count, 4, 4, 2, generator=generator, dtype=torch.float64)
+    normal = torch.randn(count, 4, 4, 2, generator=generator, dtype=torch.float64, device="cpu")
     q, r = torch.linalg.qr(torch.view_as_complex(normal))
     phases = torch.diagonal(r, dim1=-2, dim2=-1)
     haar = q * (phases / phases.abs()).unsqueeze(-2)
@@ -222,7 +229,8 @@ def _zyz(angles: Tensor) -> Tensor:
     cos, sin = (angles[..., 1] / 2).cos(), (angles[..., 1] / 2).sin()
     plus, minus = (angles[..., 0] + angles[..., 2]) / 2, (angles[..., 2] - angles[..., 0]) / 2
     entries = [cos * _phase(-plus), -sin * _phase(-minus), sin * _phase(minus), cos * _phase(plus)]
-    return torch.stack(entries, dim=-1).unflatten(-1, (2, 2))
+    gate: Tensor = torch.stack(entries, dim=-1).unflatten(-1, (2, 2))
+    return gate
 
 
 def _cartan_su4_matrices(params: Tensor) -> Tensor:
@@ -247,16 +255,15 @@ def _free_operations(p: Any, wires: Any) -> None:
 
 
 def _free_matrices(params: Tensor) -> Tensor:
-    return params.unflatten(-1, (4, 4))
+    gates: Tensor = params.unflatten(-1, (4, 4))
+    return gates
 
 
 def _free_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
     return _so4_matrices(_so4_start(fresh, generator)).flatten(1)
 
 
-CARTAN = GateFamily(
-    "cartan", 4, _cartan_operations, _cartan_matrices, minimal=(0, 2, 3), start=_cartan_start
-)
+CARTAN = GateFamily("cartan", 4, _cartan_operations, _cartan_matrices, minimal=(0, 2, 3), start=_cartan_start)
 SO4 = GateFamily("so4", 6, _so4_operations, _so4_matrices, start=_so4_start)
 SU4 = GateFamily("su4", 15, _su4_operations, _su4_matrices, real=False, start=_su4_start)
 CARTAN_SU4 = GateFamily(
@@ -288,7 +295,7 @@ def find_family(gate: str | GateFamily) -> GateFamily:
     """
     if isinstance(gate, GateFamily):
         return gate
-    if gate not in FAMILIES:
+    if not isinstance(gate, str) or gate not in FAMILIES:
         raise ValueError(
             f"unknown gate {gate!r}: use one of {', '.join(FAMILIES)}, or a family made by adqc.gate_family"
         )
@@ -296,6 +303,23 @@ def find_family(gate: str | GateFamily) -> GateFamily:
 
 
 # --- families made by users -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _PennyLaneMatrices:
+    """``matrices`` of a family made by a user; an object rather than a closure, so that pickle takes it."""
+
+    operations: Operations
+    real: bool
+    batched: bool
+
+    def __call__(self, params: Tensor) -> Tensor:
+        if self.batched and params.numel():
+            rows = params.reshape(-1, params.shape[-1])
+            gates = _tape_matrix(self.operations, rows.T).expand(len(rows), 4, 4).reshape(*params.shape[:-1], 4, 4)
+        else:
+            gates = pennylane_matrices(self.operations, params)
+        return gates.real.to(params.dtype) if self.real else gates.to(params.dtype.to_complex())
 
 
 def gate_family(name: str, parameters: int, operations: Operations) -> GateFamily:
@@ -308,10 +332,12 @@ def gate_family(name: str, parameters: int, operations: Operations) -> GateFamil
             parameters should give the identity where the near-identity starts are to be used.
 
     Returns:
-        The family, ready for ``adqc.Circuit(gate=family)``. Whether its gates are real is found by trying.
+        The family, ready for ``adqc.Circuit(gate=family)``. Whether its gates are real, and whether its operations
+        take a batch of parameters at once, is found by trying.
 
     Raises:
-        ValueError: If the name is taken, p is below 1, or the operations do not make a unitary of two qubits.
+        ValueError: If the name is taken, p is below 1, the operations do not make a unitary of two qubits, or they
+            cut the parameters' gradient off.
 
     Example:
         >>> import adqc, pennylane as qml
@@ -320,32 +346,49 @@ def gate_family(name: str, parameters: int, operations: Operations) -> GateFamil
         >>> family.real, family.unitary
         (True, True)
     """
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"a gate family needs a name, got {name!r}")
     if name in FAMILIES:
         raise ValueError(f"gate family {name!r} is built in: choose another name")
-    if parameters < 1:
-        raise ValueError(f"gate family {name!r} needs at least 1 parameter, got {parameters}")
+    if isinstance(parameters, bool) or not isinstance(parameters, int) or parameters < 1:
+        raise ValueError(f"gate family {name!r} needs a whole number of at least 1 parameters, got {parameters!r}")
     generator = torch.Generator().manual_seed(0)
-    probe = torch.rand(4, parameters, generator=generator, dtype=torch.float64) * 2 * math.pi
+    # A count that no axis of a gate or of its parameters has, so that a batch axis cannot pass for one of those.
+    count = 5 if parameters != 5 else 7
+    probe = torch.rand(count, parameters, generator=generator, dtype=torch.float64, device="cpu") * 2 * math.pi
+    probe.requires_grad_()
     try:
         gates = pennylane_matrices(operations, probe)
     except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"gate family {name!r}: its operations must act on the two wires given, with {parameters} parameters: "
-            f"{error}"
+            f"{reason}"
         ) from error
     if not torch.allclose(gates @ gates.mH, torch.eye(4, dtype=gates.dtype).expand_as(gates), atol=1e-9):
         raise ValueError(f"gate family {name!r} is not unitary: only the built-in 'free' family relaxes unitarity")
+    if not gates.requires_grad:
+        raise ValueError(
+            f"gate family {name!r}: its gates have no gradient with respect to the parameters: use them as torch "
+            f"numbers, without float() or numpy"
+        )
     real = bool(gates.imag.abs().max() < 1e-12)
-
-    def matrices(params: Tensor) -> Tensor:
-        found = pennylane_matrices(operations, params)
-        return found.real.to(params.dtype) if real else found.to(params.dtype.to_complex())
-
+    matrices = _PennyLaneMatrices(operations, real, _takes_batch(operations, probe, gates))
     return GateFamily(name, parameters, operations, matrices, real=real)
 
 
+def _takes_batch(operations: Operations, probe: Tensor, gates: Tensor) -> bool:
+    """Whether one call with a batch of parameters makes the same gates as one call for each."""
+    try:
+        together = _tape_matrix(operations, probe.T)
+        return together.requires_grad and torch.allclose(together.expand_as(gates), gates, rtol=0, atol=1e-9)
+    except Exception:
+        # PennyLane and users' own code refuse a batch in many ways; whatever the way, gate by gate works.
+        return False
+
+
 def pennylane_matrices(operations: Operations, params: Tensor) -> Tensor:
-    """The gates that PennyLane itself makes of these parameters, differentiable.
+    """The gates that PennyLane itself makes of these parameters, one after another; differentiable.
 
     Args:
         operations: Quantum function ``(p, wires)`` on two wires.
@@ -355,12 +398,9 @@ def pennylane_matrices(operations: Operations, params: Tensor) -> Tensor:
         (…, 4, 4), complex128.
     """
     rows = params.reshape(-1, params.shape[-1])
-    try:
-        gates = _tape_matrix(operations, rows.T)
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, IndexError):
-        # Not every PennyLane operation takes a batch of parameters.
-        gates = torch.stack([_tape_matrix(operations, row) for row in rows])
-    return gates.expand(len(rows), 4, 4).reshape(*params.shape[:-1], 4, 4)
+    if not len(rows):
+        return params.new_zeros((*params.shape[:-1], 4, 4), dtype=torch.complex128)
+    return torch.stack([_tape_matrix(operations, row) for row in rows]).reshape(*params.shape[:-1], 4, 4)
 
 
 def _tape_matrix(operations: Operations, p: Tensor) -> Tensor:

@@ -7,11 +7,12 @@ built from ``layer.circuit``.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
@@ -26,15 +27,39 @@ def _weight(layer: Any) -> Tensor:
     """
     wall: BrickWall = layer.circuit
     if layer.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
-        layer.__dict__.pop(_CACHE, None)
         return _masked(layer, wall())
-    state = tuple((p.data_ptr(), p._version, p.dtype, p.device) for p in wall.parameters())
-    kept = layer.__dict__.get(_CACHE)
-    if kept is None or kept[0] != state:
-        kept = (state, _masked(layer, wall()))
+    parameters = tuple(wall.parameters())
+    stamp = _stamp(parameters)
+    if stamp is None:
+        return _masked(layer, wall())
+    kept: _Kept | None = layer.__dict__.get(_CACHE)
+    # The kept weight's own stamp: a caller may have written into the tensor that it was given.
+    if kept is None or kept.stamp != stamp or _stamp((kept.weight,)) != kept.own:
+        # An inference tensor could not be used later where autograd looks on.
+        with torch.inference_mode(False), torch.no_grad():
+            weight = _masked(layer, wall())
+        kept = _Kept(weight, stamp, _stamp((weight,)), tuple(p.detach() for p in parameters))
         layer.__dict__[_CACHE] = kept
-    weight: Tensor = kept[1]
-    return weight
+    return kept.weight
+
+
+class _Kept(NamedTuple):
+    """A weight built before, and how to see that it still holds."""
+
+    weight: Tensor
+    stamp: tuple[object, ...]
+    own: tuple[object, ...] | None
+    # Held so that no later parameter gets the address of one that is gone.
+    parameters: tuple[Tensor, ...]
+
+
+def _stamp(tensors: tuple[Tensor, ...]) -> tuple[object, ...] | None:
+    """What changes when one of the tensors does; None where torch does not tell."""
+    try:
+        return tuple((t.data_ptr(), t._version, t.dtype, t.device) for t in tensors)
+    except RuntimeError:
+        # Inference tensors count no versions, and those under torch.func.vmap have no address.
+        return None
 
 
 def _masked(layer: Any, weight: Tensor) -> Tensor:
@@ -57,12 +82,58 @@ def _register_parameter(layer: nn.Module, name: str, param: nn.Parameter | None)
     nn.Module.register_parameter(layer, name, param)
 
 
+def _train(layer: Any, mode: bool = True) -> Any:
+    # Also lets go of a weight whose parameters were written through .data, which torch does not count.
+    layer.__dict__.pop(_CACHE, None)
+    return nn.Module.train(layer, mode)
+
+
+def _reset_parameters(layer: Any) -> None:
+    """Draw a new random start, as at construction; torch calls this after ``to_empty``."""
+    wall: BrickWall = layer.circuit
+    with torch.no_grad():
+        fresh = BrickWall(wall.shape, wall.config, std=_standard_deviation(layer, wall.shape), device="cpu")
+        for own, new in zip(wall.parameters(), fresh.parameters(), strict=True):
+            own.copy_(new)
+        if getattr(layer, "bias", None) is not None:
+            bound = _bias_bound(wall.shape)
+            layer.bias.uniform_(-bound, bound)
+
+
+def _standard_deviation(layer: nn.Module, shape: tuple[int, ...]) -> float:
+    # torch draws U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for linear and convolution weights and N(0, 1) for embeddings.
+    return 1.0 if isinstance(layer, nn.Embedding) else _bias_bound(shape) / math.sqrt(3)
+
+
+def _bias_bound(shape: tuple[int, ...]) -> float:
+    return 1 / math.sqrt(max(1, math.prod(shape[1:])))
+
+
 def _getstate(layer: Any) -> dict[str, Any]:
     # The kept weight is as large as the dense layer: it is built again rather than copied or stored.
     return {key: value for key, value in layer.__dict__.items() if key != _CACHE}
 
 
-WEIGHT = property(_weight, _refuse, doc="The weight, built from the circuit; a tensor of torch's shape.")
+_MEMBERS = {
+    "weight": property(_weight, _refuse, doc="The weight, built from the circuit; a tensor of torch's shape."),
+    "register_parameter": _register_parameter,
+    "reset_parameters": _reset_parameters,
+    "train": _train,
+    "__getstate__": _getstate,
+}
+
+_Layer = TypeVar("_Layer", bound=nn.Module)
+
+
+def _with_circuit(cls: type[_Layer]) -> type[_Layer]:
+    """Give a subclass of a torch layer what all layers of this module share."""
+    for name, member in _MEMBERS.items():
+        setattr(cls, name, member)
+    return cls
+
+
+# The other dictionaries of a module hold hooks, whose handles must still find them to remove them.
+_OWN = ("_parameters", "_buffers", "_modules")
 
 
 def adopt(layer: nn.Module, plain: nn.Module, wall: BrickWall) -> None:
@@ -73,9 +144,7 @@ def adopt(layer: nn.Module, plain: nn.Module, wall: BrickWall) -> None:
         plain: A layer of torch; bias, options and hooks are shared with it.
         wall: The circuit that builds the weight.
     """
-    layer.__dict__.update(
-        {key: value.copy() if isinstance(value, dict) else value for key, value in plain.__dict__.items()}
-    )
+    layer.__dict__.update({key: value.copy() if key in _OWN else value for key, value in plain.__dict__.items()})
     del layer._parameters["weight"]
     layer.add_module("circuit", wall)
 
@@ -89,7 +158,10 @@ def from_torch(plain: nn.Module, wall: BrickWall) -> nn.Module:
     """
     cls = compressed_type(plain)
     if cls is None:
-        raise TypeError(f"{type(plain).__name__} has no compressed form: use one of {', '.join(k.__name__ for k in PAIRS)}")
+        raise TypeError(
+            f"{type(plain).__name__} has no compressed form: use {', '.join(k.__name__ for k in PAIRS)}, with an "
+            f"ordinary weight parameter"
+        )
     shape = tuple(plain.get_parameter("weight").shape)
     if wall.shape != shape:
         raise ValueError(f"{type(plain).__name__} has a weight of shape {shape}, but the circuit makes {wall.shape}")
@@ -102,11 +174,12 @@ def from_torch(plain: nn.Module, wall: BrickWall) -> nn.Module:
 
 def compressed_type(plain: nn.Module) -> type[nn.Module] | None:
     """The class of this module that stands in for a torch layer, or None."""
-    for torch_type, own in PAIRS.items():
-        # A layer made by torch's quantisation-aware or other subclasses may use its weight in its own way.
-        if type(plain) is torch_type or type(plain).__name__ == "NonDynamicallyQuantizableLinear" and own is Linear:
-            return own
-    return None
+    # Hooks such as those of torch's old weight_norm build the weight themselves.
+    if plain._parameters.get("weight") is None:
+        return None
+    # Subclasses may use their weight in their own way; this one, in nn.MultiheadAttention, does not.
+    kind = nn.Linear if type(plain) is NonDynamicallyQuantizableLinear else type(plain)
+    return PAIRS.get(kind)
 
 
 def to_torch(layer: nn.Module) -> nn.Module:
@@ -118,10 +191,10 @@ def to_torch(layer: nn.Module) -> nn.Module:
     for torch_type, own in PAIRS.items():
         if type(layer) is own:
             plain = torch_type.__new__(torch_type)
-            plain.__dict__.update({k: v.copy() if isinstance(v, dict) else v for k, v in _getstate(layer).items()})
+            plain.__dict__.update({k: v.copy() if k in _OWN else v for k, v in _getstate(layer).items()})
             del plain._modules["circuit"]
             with torch.no_grad():
-                weight = nn.Parameter(layer.weight.detach().clone(memory_format=torch.contiguous_format))
+                weight = nn.Parameter(_weight(layer).clone(memory_format=torch.contiguous_format))
             bias = plain._parameters.pop("bias", None)
             plain.register_parameter("weight", weight)
             if "bias" in layer._parameters:
@@ -140,24 +213,25 @@ def _build(
 ) -> None:
     """Finish a layer whose options ``plain``, a torch layer on the meta device, has checked."""
     weight = plain.get_parameter("weight")
-    fan_in = math.prod(weight.shape[1:])
-    embedding = isinstance(plain, nn.Embedding)
-    # torch draws U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for linear and convolution weights and N(0, 1) for embeddings.
-    std = 1.0 if embedding else 1 / math.sqrt(3 * fan_in)
-    wall = BrickWall(tuple(weight.shape), config, std=std, generator=generator, device=device, dtype=dtype)
+    shape = tuple(weight.shape)
+    std = _standard_deviation(plain, shape)
+    wall = BrickWall(shape, config, std=std, generator=generator, device=device, dtype=dtype)
     adopt(layer, plain, wall)
     bias = layer._parameters.get("bias")
     if bias is not None:
-        bound = 1 / math.sqrt(fan_in)
-        drawn = torch.rand(bias.shape, generator=generator, dtype=torch.float64) * (2 * bound) - bound
+        bound = _bias_bound(shape)
+        drawn = torch.rand(bias.shape, generator=generator, dtype=torch.float64, device="cpu") * (2 * bound) - bound
         layer._parameters["bias"] = nn.Parameter(drawn.to(device=wall.scale.device, dtype=wall.scale.dtype))
 
 
 def _check_embedding(plain: nn.Embedding) -> None:
     if plain.sparse:
-        raise ValueError("Embedding: sparse=True needs a stored table; a circuit's gradients are dense, use sparse=False")
+        raise ValueError(
+            "Embedding: sparse=True needs a stored table; a circuit's gradients are dense, use sparse=False"
+        )
 
 
+@_with_circuit
 class Linear(nn.Linear):
     """``torch.nn.Linear`` with a circuit for its weight.
 
@@ -182,9 +256,6 @@ class Linear(nn.Linear):
         torch.Size([2, 256])
     """
 
-    weight = WEIGHT  # type: ignore[assignment]
-    register_parameter = _register_parameter
-    __getstate__ = _getstate
     circuit: BrickWall
 
     def __init__(
@@ -203,7 +274,7 @@ class Linear(nn.Linear):
 
 
 def _conv_init(torch_type: type[nn.Module]) -> Any:
-    def __init__(
+    def init(
         self: Any,
         in_channels: int,
         out_channels: int,
@@ -226,9 +297,10 @@ def _conv_init(torch_type: type[nn.Module]) -> Any:
         )  # fmt: skip
         _build(self, plain, circuit, generator, device, dtype)
 
-    return __init__
+    return init
 
 
+@_with_circuit
 class Conv1d(nn.Conv1d):
     """``torch.nn.Conv1d`` with a circuit for its weight; arguments as torch's, and those of :class:`Linear`.
 
@@ -236,13 +308,11 @@ class Conv1d(nn.Conv1d):
         Input (N, in_channels, L), weight (out_channels, in_channels / groups, kernel).
     """
 
-    weight = WEIGHT  # type: ignore[assignment]
-    register_parameter = _register_parameter
-    __getstate__ = _getstate
     circuit: BrickWall
     __init__ = _conv_init(nn.Conv1d)
 
 
+@_with_circuit
 class Conv2d(nn.Conv2d):
     """``torch.nn.Conv2d`` with a circuit for its weight; arguments as torch's, and those of :class:`Linear`.
 
@@ -250,13 +320,11 @@ class Conv2d(nn.Conv2d):
         Input (N, in_channels, H, W), weight (out_channels, in_channels / groups, kernel height, kernel width).
     """
 
-    weight = WEIGHT  # type: ignore[assignment]
-    register_parameter = _register_parameter
-    __getstate__ = _getstate
     circuit: BrickWall
     __init__ = _conv_init(nn.Conv2d)
 
 
+@_with_circuit
 class Conv3d(nn.Conv3d):
     """``torch.nn.Conv3d`` with a circuit for its weight; arguments as torch's, and those of :class:`Linear`.
 
@@ -264,13 +332,11 @@ class Conv3d(nn.Conv3d):
         Input (N, in_channels, D, H, W), weight (out_channels, in_channels / groups, kernel depth, height, width).
     """
 
-    weight = WEIGHT  # type: ignore[assignment]
-    register_parameter = _register_parameter
-    __getstate__ = _getstate
     circuit: BrickWall
     __init__ = _conv_init(nn.Conv3d)
 
 
+@_with_circuit
 class Embedding(nn.Embedding):
     """``torch.nn.Embedding`` with a circuit for its table; the row of ``padding_idx`` is zero.
 
@@ -291,9 +357,6 @@ class Embedding(nn.Embedding):
         ValueError: If ``sparse`` is set, or the circuit cannot have this shape.
     """
 
-    weight = WEIGHT  # type: ignore[assignment]
-    register_parameter = _register_parameter
-    __getstate__ = _getstate
     circuit: BrickWall
 
     def __init__(
@@ -319,6 +382,7 @@ class Embedding(nn.Embedding):
         _build(self, plain, circuit, generator, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
+        """The vectors of these indices; as in torch, but what ``max_norm`` shortens is not written back."""
         weight = self.weight
         if self.max_norm is not None:
             # torch shortens long rows in place: here in a copy, as a kept weight must stay what the circuit says.

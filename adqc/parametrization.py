@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -15,8 +17,10 @@ class CircuitTensor(nn.Module):
     def __init__(self, wall: BrickWall) -> None:
         super().__init__()
         self.circuit = wall
+        self.registered = False
 
     def forward(self) -> Tensor:
+        """The tensor that the circuit stands for."""
         tensor: Tensor = self.circuit()
         return tensor
 
@@ -26,7 +30,7 @@ class CircuitTensor(nn.Module):
         Raises:
             AttributeError: If the tensor is assigned to after registration.
         """
-        if getattr(self, "registered", False):
+        if self.registered:
             raise AttributeError(
                 f"this tensor of shape {tuple(tensor.shape)} is built from its circuit and cannot be assigned: change "
                 f"the circuit, or turn it back with adqc.decompress_"
@@ -70,12 +74,13 @@ def unparametrize_(module: nn.Module, name: str) -> None:
     assert wall is not None, "only called for tensors with a circuit"
     with torch.no_grad():
         dense = wall().clone(memory_format=torch.contiguous_format)
-    circuits = module.parametrizations  # type: ignore[union-attr]
-    del circuits[name]  # type: ignore[union-attr]
-    if not len(circuits):  # type: ignore[arg-type]
-        kind = type(module)
+    circuits = cast(nn.ModuleDict, module.parametrizations)
+    del circuits[name]
+    kind = type(module)
+    if not circuits:
         del module.parametrizations
         module.__class__ = kind.__mro__[1]
     else:
-        delattr(type(module), name)
+        # Copies of the module share its class, so the tensor's property goes from a class of its own.
+        module.__class__ = type(kind.__name__, kind.__bases__, {k: v for k, v in vars(kind).items() if k != name})
     module.register_parameter(name, nn.Parameter(dense))
