@@ -1,0 +1,108 @@
+"""The documentation is true: its code runs, prints what the pages say, and the pages build without a warning."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import re
+import runpy
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+
+
+@dataclass
+class Block:
+    """A block of Python and what the page says that it prints."""
+
+    code: str
+    line: int
+    output: str | None
+
+
+def read_blocks(page: Path) -> list[Block]:
+    """The blocks of Python of a page; a block of ``text`` right behind one is its output."""
+    text = page.read_text(encoding="utf-8")
+    blocks: list[Block] = []
+    end = -1
+    for match in FENCE.finditer(text):
+        language, body = match.groups()
+        if language == "python":
+            blocks.append(Block(body, text.count("\n", 0, match.start()) + 1, None))
+        elif language == "text" and blocks and end >= 0 and not text[end : match.start()].strip():
+            blocks[-1].output = body
+        end = match.end() if language == "python" else -1
+    return blocks
+
+
+def page_id(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if read_blocks(page)], ids=page_id)
+def test_code_blocks_run_and_print_what_the_page_says(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mpl.use("Agg")
+    torch.manual_seed(0)
+    names = {"__name__": "__main__"}
+    for block in read_blocks(page):
+        printed = io.StringIO()
+        # Empty lines in front, so that an error names the line of the page.
+        code = compile("\n" * block.line + block.code, page_id(page), "exec")
+        with contextlib.redirect_stdout(printed):
+            exec(code, names)
+        if block.output is not None:
+            same = doctest.OutputChecker().check_output(
+                block.output, printed.getvalue(), doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            )
+            assert same, f"{page_id(page)}, line {block.line} prints\n{printed.getvalue()}\nnot\n{block.output}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_lead_to_files(page):
+    targets = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
+    missing = [link for link in targets if not (page.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_of_the_pages_exist(page):
+    text = page.read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"\bmake ([a-z]+)", text)):
+        if f"`make {target}" in text or f"\nmake {target}" in text:
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"the Makefile has no target {target}"
+
+
+def test_pictures_are_what_the_script_draws():
+    pictures = runpy.run_path(str(DOCS / "pictures.py"))["PICTURES"]
+    drawn = {name: draw() for name, draw in pictures.items()}
+    kept = {path.stem: path.read_text(encoding="utf-8") for path in (DOCS / "pictures").glob("*.svg")}
+    assert kept == drawn, "run: python docs/pictures.py"
+
+
+def test_pages_build_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(DOCS), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "index.html").stat().st_size > 0
+
+
+def test_the_reference_names_everything_public():
+    import adqc
+
+    reference = (DOCS / "reference.md").read_text(encoding="utf-8")
+    missing = [name for name in adqc.__all__ if not re.search(rf"adqc(\.\w+)*\.{name}\b", reference)]
+    assert not missing, "add to docs/reference.md"
