@@ -1,8 +1,8 @@
 """Rotations of four real dimensions as pairs of unit quaternions, exactly.
 
-SO(4) is SU(2) x SU(2), up to a common sign: ``exp(i(x1 YI + x2 XY + x3 ZY)) exp(i(y1 IY + y2 YX + y3 YZ))``. The two
-triples of Pauli words commute with each other, and each multiplies as the three units of the quaternions do. So a gate
-is split by arithmetic alone, near the identity as well as anywhere else (quant-ph/0308006, Theorem 3, in its real form).
+SO(4) is SU(2) x SU(2), up to a common sign: ``exp(i(x1 YI + x2 XY + x3 ZY)) exp(i(y1 IY + y2 YX + y3 YZ))``. The
+two triples of Pauli words commute with each other, and each multiplies as the three units of the quaternions do. So a
+gate is split by arithmetic alone, near the identity as well as anywhere else (quant-ph/0308006, Theorem 3, real form).
 """
 
 from __future__ import annotations
@@ -12,20 +12,15 @@ import math
 import torch
 from torch import Tensor
 
-_PAULI = {
-    "I": ((1, 0), (0, 1)),
-    "X": ((0, 1), (1, 0)),
-    "Y": ((0, -1j), (1j, 0)),
-    "Z": ((1, 0), (0, -1)),
-}
+from adqc.gates import ODD_Y, PAULI_WORDS, _pauli
+
 # The quaternion units 1, i, j, k of either factor.
 LEFT_WORDS = ("YI", "XY", "ZY")
 RIGHT_WORDS = ("IY", "YX", "YZ")
 
 
 def _units(words: tuple[str, str, str]) -> Tensor:
-    first, second = ([torch.tensor(_PAULI[w[k]], dtype=torch.complex128) for w in words] for k in (0, 1))
-    imaginary = [(1j * torch.kron(a, b)).real for a, b in zip(first, second, strict=True)]
+    imaginary = [(1j * _pauli(word)).real for word in words]
     return torch.stack([torch.eye(4, dtype=torch.float64), *imaginary])  # shape: (4, 4, 4)
 
 
@@ -111,3 +106,18 @@ def real_schmidt(states: Tensor) -> Tensor:
     turn, mirror = torch.atan2(y - x, w + z), torch.atan2(x + y, w - z)
     angle = math.pi / 4 - torch.atan2(torch.hypot(w - z, x + y), torch.hypot(w + z, y - x))
     return torch.stack([angle, turn + mirror, mirror - turn], dim=-1)
+
+
+def to_special_unitary(left: Tensor, right: Tensor) -> Tensor:
+    """The 6 parameters of ``so4`` of ``exp(i x·LEFT_WORDS) exp(i y·RIGHT_WORDS)``.
+
+    Args:
+        left: (…, 3), x.
+        right: (…, 3), y.
+
+    Returns:
+        (…, 6), in the order of ``qml.SpecialUnitary``.
+    """
+    words = LEFT_WORDS + RIGHT_WORDS
+    order = [words.index(PAULI_WORDS[k]) for k in ODD_Y]
+    return torch.cat([left, right], dim=-1)[..., order]

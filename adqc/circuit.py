@@ -264,4 +264,4 @@ def mirror_flags(wall: BrickWall) -> list[bool]:
         return [False] * len(wall.wiring.gates)
     with torch.no_grad():
         determinants = torch.linalg.det(wall.matrices().double())
-    return (determinants < 0).tolist()
+    return [bool(value < 0) for value in determinants]
