@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -263,8 +263,6 @@ def _make_wall(
     generator: torch.Generator | None,
     notify: Callable[..., None],
 ) -> tuple[BrickWall, Row]:
-    from dataclasses import replace
-
     weight = target.parameter
     assert weight is not None, "selection refuses weights that are compressed already"
     dense = weight.detach()
@@ -273,9 +271,7 @@ def _make_wall(
     std = work.std(correction=0).item()
     begin = time.perf_counter()
     try:
-        wall = BrickWall(
-            target.shape, config, std=std, generator=generator, device=dense.device, dtype=work.dtype
-        )
+        wall = BrickWall(target.shape, config, std=std, generator=generator, device=dense.device, dtype=work.dtype)
         if fit is not None:
             from adqc.fit import fit_
 
@@ -353,7 +349,16 @@ def _render(result: Plan, title: str, *, fitted: bool) -> Any:
         else:
             line += [row.route]
         cells.append(line)
-    totals: list[str] = ["total", "", "", f"{result.weights:,}", "", "", f"{result.parameters:,}", f"{result.ratio:,.1f}"]
+    totals: list[str] = [
+        "total",
+        "",
+        "",
+        f"{result.weights:,}",
+        "",
+        "",
+        f"{result.parameters:,}",
+        f"{result.ratio:,.1f}",
+    ]
     totals += ["", f"{sum(row.seconds or 0 for row in result.rows):.2f}"] if fitted else [""]
     notes = [f"left alone: {row.name} ({row.why})" for row in result.skipped if row.why != "not selected"]
     rest = [row for row in result.skipped if row.why == "not selected"]

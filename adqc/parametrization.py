@@ -55,6 +55,10 @@ def parametrize_(module: nn.Module, name: str, *, wall: BrickWall) -> None:
     if tuple(parameter.shape) != wall.shape:
         raise ValueError(f"{name} has shape {tuple(parameter.shape)}, but the circuit makes {wall.shape}")
     circuit = CircuitTensor(wall)
+    kind = type(module)
+    if parametrize.is_parametrized(module):
+        # Copies of the module share its class, so the tensor's property goes to a class of its own.
+        module.__class__ = type(kind.__name__, kind.__bases__, dict(vars(kind)))
     # torch compares what the circuit makes with the dense tensor; unsafe spares nothing but that.
     parametrize.register_parametrization(module, name, circuit, unsafe=True)
     circuit.registered = True

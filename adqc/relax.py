@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from adqc.brickwall import BrickWall
-from adqc.gauge import convert, coordinates
 from adqc.gates import find_family
+from adqc.gauge import convert, coordinates
 from adqc.selection import find_targets
 
 
@@ -54,7 +54,9 @@ def project_(model: nn.Module, *, gate: str = "cartan") -> nn.Module:
     """
     family = find_family(gate)
     if not (family.unitary and family.real):
-        raise ValueError(f"a free gate is real and can be projected to a real unitary one, 'cartan' or 'so4', not {gate!r}")
+        raise ValueError(
+            f"free gates are real and can be projected to real unitary ones, 'cartan' or 'so4', not {gate!r}"
+        )
     return _replace_(model, _projected, gate)
 
 
@@ -100,10 +102,12 @@ def _replace_(model: nn.Module, make: Callable[[BrickWall, str], BrickWall], gat
             new = make(wall, gate)
         except ValueError as error:
             raise ValueError(f"{names.get(id(wall), name) or 'the circuit'}: {error}") from error
-        if new is not wall:
-            for own, old in ((new.gates, wall.gates), (new.scale, wall.scale), (new.state, wall.state or wall.gates)):
-                if own is not None:
-                    own.requires_grad_(old.requires_grad)
+        if new is wall:
+            continue
+        new.gates.requires_grad_(wall.gates.requires_grad)
+        new.scale.requires_grad_(wall.scale.requires_grad)
+        if new.state is not None:
+            new.state.requires_grad_(wall.gates.requires_grad)
         made.append((wall, new.train(wall.training)))
     for wall, new in made:
         # The wall keeps its identity, so that layers that share it go on sharing it.

@@ -18,6 +18,7 @@ from adqc.geometry import Wiring, layout, wire
 from adqc.nn import PAIRS, compressed_type
 from adqc.parametrization import find_circuit
 
+Rules = list[tuple[str, Circuit | None]]
 Select = str | Sequence[str] | Callable[[str, nn.Module], bool] | Mapping[str, Circuit | None] | None
 
 PATTERN = "re:"
@@ -46,7 +47,9 @@ class Place:
     @property
     def is_layer(self) -> bool:
         """Whether the tensor is the weight of a layer that has, or is, a compressed form."""
-        return self.name == "weight" and (compressed_type(self.module) is not None or isinstance(self.module, COMPRESSED))
+        return self.name == "weight" and (
+            compressed_type(self.module) is not None or isinstance(self.module, COMPRESSED)
+        )
 
     @property
     def wall(self) -> BrickWall | None:
@@ -259,7 +262,7 @@ def _accepts(predicate: Callable[[str, nn.Module], bool], target: Target) -> boo
     return False
 
 
-def _rules(select: str | Sequence[str] | Mapping[str, Circuit | None], config: Circuit) -> list[tuple[str, Circuit | None]]:
+def _rules(select: str | Sequence[str] | Mapping[str, Circuit | None], config: Circuit) -> Rules:
     if isinstance(select, str):
         return [(select, config)]
     if isinstance(select, Mapping):
@@ -309,7 +312,9 @@ def _suggest(key: str, candidates: list[Target]) -> str:
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
     shown = [target.name for target in candidates]
-    return f"it has {', '.join(map(repr, shown[:8]))}{', …' if len(shown) > 8 else ''}" if shown else "it has no weights"
+    return (
+        f"it has {', '.join(map(repr, shown[:8]))}{', …' if len(shown) > 8 else ''}" if shown else "it has no weights"
+    )
 
 
 def _choose(target: Target, config: Circuit | None, *, named: bool, selected: bool) -> Choice:

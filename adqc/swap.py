@@ -42,7 +42,7 @@ def install_(place: Place, wall: BrickWall) -> None:
         if place.is_layer:
             module._modules["circuit"] = wall
         else:
-            holder = module.parametrizations[place.name][0]  # type: ignore[index, union-attr]
+            holder = module.parametrizations[place.name][0]  # type: ignore[index]
             assert isinstance(holder, CircuitTensor)
             holder.circuit = wall
     elif place.name == "weight" and own is not None:
@@ -86,7 +86,7 @@ def dense_parameters(places: Sequence[Place], wall: BrickWall) -> list[nn.Parame
     found = []
     for place in places:
         padding = getattr(place.module, "padding_idx", None)
-        if padding is None or len(places) > 1 and not tensor[padding].any():
+        if padding is None or (len(places) > 1 and not tensor[padding].any()):
             found.append(shared)
             continue
         # A compressed embedding's padding row is zero; a tied output head uses that row as the circuit makes it.

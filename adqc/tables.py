@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 
-def make_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, totals: Sequence[object] = ()) -> Any:
+def make_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, totals: Sequence[object] = ()
+) -> Any:
     """A ``rich.table.Table``.
 
     Args:
