@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import adqc
 
 project = "adqc"
@@ -28,3 +30,15 @@ html_theme = "furo"
 html_title = "adqc"
 html_show_sourcelink = False
 html_copy_source = False
+
+
+def escape_kets(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Docstrings write |0> as people do; in reStructuredText a bar would open a substitution."""
+    for number, line in enumerate(lines):
+        parts = line.split("``")
+        lines[number] = "``".join(part if k % 2 else part.replace("|0", "\\|0") for k, part in enumerate(parts))
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", escape_kets)

@@ -98,7 +98,7 @@ def weight_picture() -> str:
     parts += circuit(wiring, x + 34, top, lambda gate: BLUE if wiring.layer_of[gate] % 2 == 0 else GREEN)
     x += 34 + 3 * COLUMN + 16
     parts += [arrow(x, x + 40, middle), text(x + 70, 20, "state", size=15)]
-    shades = [((7 * k * k + 3 * k) % 11) / 11 for k in range(64)]
+    shades = [0.1 + 0.09 * ((7 * k * k + 3 * k) % 11) for k in range(64)]
     parts += [box(x + 60, top - 9 + 2.94 * k, 20, 2.6, fill=AMBER, radius=0, opacity=shades[k]) for k in range(64)]
     parts += [text(x + 70, top + STEP * 5 + 26, "2⁶ amplitudes", size=12)]
     x += 100
