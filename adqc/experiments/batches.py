@@ -37,7 +37,9 @@ class Augment:
     def __post_init__(self) -> None:
         for field in ("shift", "rotate", "scale", "shear"):
             if getattr(self, field) < 0:
-                raise ValueError(f"augment.{field} is the largest change and cannot be negative, got {getattr(self, field)}")
+                raise ValueError(
+                    f"augment.{field} is the largest change and cannot be negative, got {getattr(self, field)}"
+                )
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Changed images, (N, C, H, W) in float; what comes in from outside is black."""

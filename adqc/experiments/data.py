@@ -292,5 +292,7 @@ def _unpack_idx(name: str, data: bytes) -> np.ndarray:
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", axes, 4))
     values = np.frombuffer(data, np.uint8, offset=4 + 4 * axes)
     if math.prod(shape) != values.size:
-        raise ValueError(f"{name} announces {shape} entries, but holds {values.size:,}: get it anew with `adqc data fetch`")
+        raise ValueError(
+            f"{name} announces {shape} entries, but holds {values.size:,}: get it anew with `adqc data fetch`"
+        )
     return values.reshape(shape)
