@@ -261,7 +261,7 @@ def _make_wall(
     row: Row,
     fit: Fit | None,
     generator: torch.Generator | None,
-    notify: Callable[..., None],
+    notify: Callable[[int, int, float], None],
 ) -> tuple[BrickWall, Row]:
     weight = target.parameter
     assert weight is not None, "selection refuses weights that are compressed already"
@@ -291,9 +291,9 @@ def _relative_error(wall: BrickWall, weight: Tensor) -> float:
     return (wall().to(weight.dtype) - weight).square().sum().item() / norm if norm else 0.0
 
 
-def _notifier(bar: Any, task: Any, name: str) -> Callable[..., None]:
-    def notify(sweep: int, error: float) -> None:
-        bar.update(task, note=f"{name}: sweep {sweep}, error {error:.4f}")
+def _notifier(bar: Any, task: Any, name: str) -> Callable[[int, int, float], None]:
+    def notify(step: int, total: int, error: float) -> None:
+        bar.update(task, note=f"{name}: {step}/{total}, error {error:.4f}")
 
     return notify
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -138,7 +138,7 @@ def finetune(
         raise ValueError(f"finetune needs epochs >= 1 and penalty >= 0, got epochs={epochs}, penalty={penalty}")
     if scheduler not in SCHEDULERS:
         raise ValueError(f"unknown scheduler {scheduler!r}: use one of {', '.join(SCHEDULERS)}")
-    steps = len(loader) if hasattr(loader, "__len__") else None
+    steps = _length(loader)
     if scheduler == "cosine" and steps is None:
         raise ValueError("the cosine schedule needs a loader with a length: use scheduler='constant'")
     first = next(model.parameters(), None)
@@ -173,7 +173,7 @@ def finetune(
                     if penalty:
                         value = value + penalty * unitarity(model)
                     optimizer.zero_grad()
-                    value.backward()  # type: ignore[no-untyped-call]
+                    value.backward()
                     optimizer.step()
                     meter.add(value, outputs, targets)
                     # Looking at the loss makes a GPU wait, so not after each step.
@@ -196,7 +196,17 @@ def finetune(
             raise
         finally:
             model.train(mode)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
     return history
+
+
+def _length(loader: Iterable[Any]) -> int | None:
+    try:
+        return len(loader) if isinstance(loader, Sized) else None
+    except TypeError:
+        # A DataLoader over a stream has a method for its length, but no length.
+        return None
 
 
 class _Meter:
@@ -231,8 +241,8 @@ class _Meter:
     def check(self, epoch: int) -> None:
         if not math.isfinite(self.loss):
             raise FloatingPointError(
-                f"the loss became {self.loss} in epoch {epoch}: the model is back at the end of epoch {epoch - 1}; lower "
-                f"lr or circuit_lr, or look for NaN in the data"
+                f"the loss became {self.loss} in epoch {epoch}, and the model is as it was before that epoch: lower lr "
+                f"or circuit_lr, or look for NaN in the data"
             )
 
 

@@ -104,7 +104,7 @@ def convert(wall: BrickWall, gate: str | GateFamily) -> BrickWall:
             f"a wall of {wall.family.name!r} gates is not a unitary circuit and cannot become {family.name!r} exactly: "
             "project it first"
         )
-    config = replace(wall.config, gate=family)
+    config = replace(wall.config, gate=gate)
     # Its own generator: a conversion must not move torch's global one.
     made = BrickWall(
         wall.shape, config, generator=torch.Generator().manual_seed(0), device=wall.scale.device, dtype=wall.scale.dtype
