@@ -1,0 +1,108 @@
+"""Checks that a user can run on a circuit of his own, with pytest."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from adqc.brickwall import BrickWall
+from adqc.engine import statevector
+from adqc.engine.arrange import to_tensor
+from adqc.gates import pennylane_matrices
+
+
+class RouteSuite:
+    """Every route from a circuit to its tensor against the gate-by-gate oracle, as a pytest class.
+
+    Subclass it, name the subclass ``Test…`` and give it a fixture ``wall``; all tests are inherited. They run on a
+    copy in float64 and leave the wall as it was. A test that does not apply is switched off by ``test_… = None``.
+
+    Attributes:
+        tolerance: Largest difference allowed, relative to the largest entry where that is above 1.
+
+    Example:
+        >>> import adqc, pytest
+        >>> class TestMine(RouteSuite):
+        ...     @pytest.fixture
+        ...     def wall(self):
+        ...         return adqc.BrickWall((6, 10), adqc.Circuit(depth=3))
+    """
+
+    tolerance: float = 1e-10
+
+    def test_halves(self, wall: BrickWall) -> None:
+        """Two halves and one product: tensor and gradients."""
+        self._compare(wall, lambda exact: exact("halves"))
+
+    def test_network(self, wall: BrickWall) -> None:
+        """quimb's network, contracted whole: tensor and gradients."""
+        self._compare(wall, lambda exact: exact("network"))
+
+    def test_own_route(self, wall: BrickWall) -> None:
+        """The route of the wall's own configuration: tensor and gradients."""
+        self._compare(wall, lambda exact: exact())
+
+    def test_pennylane(self, wall: BrickWall) -> None:
+        """PennyLane's ``default.qubit``: tensor and gradients."""
+        from adqc.circuit import tensor_from_pennylane
+
+        self._compare(wall, tensor_from_pennylane)
+
+    def test_quimb(self, wall: BrickWall) -> None:
+        """The network handed to quimb's users, contracted by quimb: tensor and gradients."""
+
+        def build(exact: BrickWall) -> Tensor:
+            names = [f"k{site}" for site in range(exact.sites)]
+            state: Tensor = exact.to_quimb().contract(output_inds=names).transpose(*names).data.reshape(-1)
+            return to_tensor(state.real, exact.layout) * exact.scale
+
+        self._compare(wall, build)
+
+    def test_gates(self, wall: BrickWall) -> None:
+        """Each gate against the matrix that PennyLane makes of the family's own definition."""
+        exact = _in_double(wall)
+        expected = pennylane_matrices(exact.family.operations, exact.gate_parameters())
+        self._close("gates", exact.matrices().to(expected.dtype), expected)
+
+    def test_state(self, wall: BrickWall) -> None:
+        """The state of a unitary circuit has norm 1, and that of a real family real amplitudes."""
+        exact = _in_double(wall)
+        gates = exact.matrices()
+        assert gates.is_complex() is not exact.family.real, f"{exact.family} promises other gates than it makes"
+        if exact.family.unitary:
+            norm = statevector.run_gates(gates, exact.wiring).norm()
+            self._close("norm", norm, torch.ones_like(norm))
+
+    def _compare(self, wall: BrickWall, build: Callable[[BrickWall], Tensor]) -> None:
+        expected, found = (_pull_back(wall, way) for way in (lambda exact: exact("gates"), build))
+        assert found.keys() == expected.keys()
+        for name in expected:
+            self._close(name, found[name], expected[name])
+
+    def _close(self, name: str, found: Tensor, expected: Tensor) -> None:
+        assert found.shape == expected.shape, f"{name}: expected shape {expected.shape}, got {found.shape}"
+        if expected.numel():
+            difference = (found - expected).abs().max().item()
+            largest = max(1.0, expected.abs().max().item())
+            assert difference <= self.tolerance * largest, f"{name} differs by {difference:.1e}"
+
+
+def _in_double(wall: BrickWall) -> BrickWall:
+    return copy.deepcopy(wall).double().requires_grad_()
+
+
+def _pull_back(wall: BrickWall, build: Callable[[BrickWall], Tensor]) -> dict[str, Tensor]:
+    """The tensor, and what a fixed random gradient of it becomes in each parameter."""
+    exact = _in_double(wall)
+    tensor = build(exact)
+    found = {"tensor": tensor.detach()}
+    generator = torch.Generator().manual_seed(0)
+    seed = torch.randn(exact.shape, generator=generator, dtype=torch.float64, device="cpu").to(tensor.device)
+    names, parameters = zip(*((n, p) for n, p in exact.named_parameters() if p.numel()), strict=True)
+    grads = torch.autograd.grad(tensor, parameters, seed, allow_unused=True)
+    for name, parameter, grad in zip(names, parameters, grads, strict=True):
+        found[f"gradient of {name}"] = torch.zeros_like(parameter) if grad is None else grad
+    return found

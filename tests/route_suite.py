@@ -1,0 +1,96 @@
+"""A grid of walls that meets every pair of values of any two axes at least once."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import NamedTuple
+
+import torch
+
+from adqc.brickwall import BrickWall
+from adqc.config import Circuit
+from adqc.gates import FAMILIES
+from adqc.geometry import LAYOUTS, WIRINGS, layout
+
+AXES = {
+    "gate": tuple(FAMILIES),
+    "wiring": WIRINGS,
+    "layout": (*LAYOUTS, "random"),
+    "depth": (1, 2, 3, 4, 5, 6, 7),
+    "shape": (
+        (1,),  # one qubit
+        (2,),
+        (3,),  # two qubits
+        (1, 1, 4),
+        (13,),
+        (5, 7),
+        (16, 8),
+        (1, 6),
+        (3, 2, 5),
+        (4, 3, 1, 5),
+        (2, 3, 2, 2),
+        (33, 3),
+    ),
+    "dtype": (torch.float64, torch.float32, torch.bfloat16),
+    "start": ("haar", "layered", "near-identity"),
+}
+
+
+class Case(NamedTuple):
+    """One point of the grid."""
+
+    gate: str
+    wiring: str
+    layout: str
+    depth: int
+    shape: tuple[int, ...]
+    dtype: torch.dtype = torch.float64
+    start: str = "haar"
+
+    def __str__(self) -> str:
+        sizes = "x".join(map(str, self.shape))
+        dtype = str(self.dtype).removeprefix("torch.")
+        return f"{self.gate}-{self.wiring}-{self.layout}-{self.depth}-{sizes}-{dtype}-{self.start}"
+
+
+def make_wall(case: Case, seed: int = 0) -> BrickWall:
+    """The wall of this case, its scale and product state moved away from their special values."""
+    order = case.layout
+    if order == "random":
+        order = random.Random(str(case)).sample(range(layout(case.shape).sites), layout(case.shape).sites)
+    config = Circuit(depth=case.depth, gate=case.gate, wiring=case.wiring, layout=order, start=case.start)
+    generator = torch.Generator().manual_seed(seed)
+    wall = BrickWall(case.shape, config, generator=generator, dtype=case.dtype)
+    with torch.no_grad():
+        wall.scale.fill_(1.75)
+        if wall.state is not None:
+            wall.state += 0.5 * torch.randn(wall.state.shape, generator=generator).to(case.dtype)
+    return wall
+
+
+def all_pairs(axes: dict[str, tuple], seed: int = 0) -> list[Case]:
+    """Few cases in which any two values of two different axes meet: each next case is the best of some random ones."""
+    names = list(axes)
+    missing = {
+        ((a, i), (b, j))
+        for a, b in itertools.combinations(range(len(names)), 2)
+        for i in range(len(axes[names[a]]))
+        for j in range(len(axes[names[b]]))
+    }
+    draw = random.Random(seed)
+    cases = []
+    while missing:
+        fixed = dict(draw.choice(sorted(missing)))
+        best, covered = None, set()
+        for _ in range(30):
+            choice = [fixed.get(a, draw.randrange(len(axes[name]))) for a, name in enumerate(names)]
+            meets = set(itertools.combinations(enumerate(choice), 2)) & missing
+            if len(meets) > len(covered):
+                best, covered = choice, meets
+        missing -= covered
+        cases.append(Case(**{name: axes[name][k] for name, k in zip(names, best, strict=True)}))
+    return cases
+
+
+CASES = all_pairs(AXES)

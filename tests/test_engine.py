@@ -1,0 +1,165 @@
+"""Every route against the gate-by-gate oracle, over all families, wirings, layouts, depths, shapes and types."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import pytest
+import torch
+from route_suite import AXES, CASES, Case, make_wall
+
+from adqc import engine
+from adqc.brickwall import BrickWall
+from adqc.config import Circuit
+from adqc.engine import arrange, network, statevector
+from adqc.geometry import layout
+from adqc.testing import RouteSuite
+
+
+class TestGrid(RouteSuite):
+    """The whole grid; PennyLane and quimb's own contraction are slow and take the sample below."""
+
+    test_pennylane = None
+    test_quimb = None
+    test_gates = None
+
+    @pytest.fixture(params=CASES, ids=str)
+    def wall(self, request):
+        return make_wall(request.param)
+
+
+SAMPLE = [
+    Case(gate, wiring, order, depth, shape)
+    for gate, wiring, order, depth, shape in zip(
+        AXES["gate"] * 2,
+        AXES["wiring"] * 5,
+        itertools.cycle(AXES["layout"]),
+        (3, 1, 2, 5, 4, 2, 7, 3, 1, 6),
+        ((5, 7), (1,), (3,), (2, 3, 2), (4, 5), (13,), (3, 2), (8, 4), (1, 1), (2,)),
+        strict=False,
+    )
+]
+
+
+class TestSample(RouteSuite):
+    """All tests that a user inherits."""
+
+    @pytest.fixture(params=SAMPLE, ids=str)
+    def wall(self, request):
+        return make_wall(request.param)
+
+
+def test_the_grid_meets_every_pair_of_values():
+    for (a, values), (b, others) in itertools.combinations(AXES.items(), 2):
+        met = {(getattr(case, a), getattr(case, b)) for case in CASES}
+        assert met == set(itertools.product(values, others)), (a, b)
+
+
+@pytest.mark.parametrize("route", ["halves", "network", "gates"])
+@pytest.mark.parametrize("case", [case for case in CASES if case.dtype != torch.float64], ids=str)
+def test_storage_in_fewer_digits(case, route):
+    wall = make_wall(case)
+    expected = copy.deepcopy(wall).double()("gates")
+    found = wall(route)
+    assert found.dtype == case.dtype
+    # The numbers stored are the same: only the arithmetic (float32) and the last rounding differ.
+    tolerance = 1e-2 if case.dtype == torch.bfloat16 else 1e-5
+    assert (found.double() - expected).abs().max() <= tolerance * max(1, expected.abs().max().item())
+    found.double().square().sum().backward()
+    for name, parameter in wall.named_parameters():
+        assert parameter.grad.dtype == case.dtype, name
+        assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("route", ["halves", "network", "gates"])
+@pytest.mark.parametrize("gate", AXES["gate"])
+def test_gradcheck(gate, route):
+    for wiring, shape, depth in (("brick-wall", (3, 2), 3), ("staircase", (2, 2), 2)):
+        wall = make_wall(Case(gate, wiring, "interleaved", depth, shape))
+        assert torch.autograd.gradcheck(*_as_function(wall, route))
+
+
+@pytest.mark.parametrize("route", ["halves", "network", "gates"])
+@pytest.mark.parametrize("gate", AXES["gate"])
+def test_gradgradcheck(gate, route):
+    wall = make_wall(Case(gate, "brick-wall", "rows-first", 1, (3,)))
+    assert torch.autograd.gradgradcheck(*_as_function(wall, route))
+
+
+def _as_function(wall: BrickWall, route: str):
+    names, values = zip(*wall.named_parameters(), strict=True)
+
+    def build(*numbers):
+        return torch.func.functional_call(wall, dict(zip(names, numbers, strict=True)), (route,))
+
+    return build, tuple(value.detach().clone().requires_grad_() for value in values)
+
+
+@pytest.mark.parametrize("gate", ["cartan", "su4", "free"])
+def test_every_route_works_under_vmap(gate):
+    walls = [make_wall(Case(gate, "brick-wall", "interleaved", 3, (3, 4)), seed) for seed in range(3)]
+    parameters, _ = torch.func.stack_module_state(walls)
+    for route in ("halves", "network", "gates"):
+        together = torch.func.vmap(lambda p, r=route: torch.func.functional_call(walls[0], p, (r,)))(parameters)
+        torch.testing.assert_close(together, torch.stack([wall(route) for wall in walls]), rtol=0, atol=1e-12)
+
+
+def test_auto_is_one_of_the_routes():
+    for case in CASES[:20]:
+        wall = make_wall(case)
+        assert engine.choose_route(wall.wiring) in ("halves", "network", "gates")
+
+
+@pytest.mark.parametrize("shape", AXES["shape"], ids=str)
+@pytest.mark.parametrize("order", ["interleaved", "rows-first", "reversed"])
+def test_arrange_puts_each_bit_where_the_layout_says(shape, order):
+    sites = layout(shape).sites
+    where = layout(shape, tuple(reversed(range(sites))) if order == "reversed" else order)
+    state = torch.arange(2.0**sites, dtype=torch.float64)
+    tensor = arrange.to_tensor(state, where)
+    assert tuple(tensor.shape) == shape
+    for index in itertools.product(*map(range, shape)):
+        # The bits of all axes, rows-first, most significant first.
+        bits = "".join(f"{i:0{b}b}" for i, b in zip(index, where.bits, strict=True) if b) or "0"
+        amplitude = int("".join(bits[bit] for bit in where.order), 2)
+        assert tensor[index] == amplitude
+    back = arrange.to_state(tensor, where)
+    kept = torch.zeros_like(state).index_fill(0, tensor.flatten().long(), 1)
+    assert torch.equal(back, state * kept)
+
+
+def test_a_gate_acts_on_its_sites_first_site_most_significant():
+    swap = torch.eye(4, dtype=torch.float64)[[0, 2, 1, 3]]
+    cnot = torch.eye(4, dtype=torch.float64)[[0, 1, 3, 2]]
+    state = torch.zeros(8, dtype=torch.float64)
+    state[0b100] = 1
+    state = statevector.apply_gate(state, cnot, 0)
+    assert state.argmax() == 0b110
+    state = statevector.apply_gate(state, swap, 1)
+    assert state.argmax() == 0b101
+
+
+def test_product_state_is_the_kronecker_product():
+    vectors = torch.randn(3, 2, dtype=torch.float64)
+    expected = torch.kron(torch.kron(vectors[0], vectors[1]), vectors[2])
+    torch.testing.assert_close(statevector.product_state(vectors), expected)
+
+
+def test_network_gives_the_complex_state_in_site_order():
+    wall = make_wall(Case("su4", "staircase", "interleaved", 2, (4, 4)))
+    gates = wall.matrices()
+    torch.testing.assert_close(
+        network.contract_network(gates, wall.wiring), statevector.run_gates(gates, wall.wiring), rtol=0, atol=1e-12
+    )
+
+
+def test_the_tensor_follows_the_published_formula():
+    # T[i, j] = scale · <bits|U_G … U_1|0…0>, written with dense matrices only.
+    wall = BrickWall((3, 4), Circuit(depth=3, gate="so4", layout="rows-first"), dtype=torch.float64)
+    product = torch.eye(16, dtype=torch.float64)
+    for gate, (first, _) in zip(wall.matrices(), wall.wiring.gates, strict=True):
+        left, right = torch.eye(2**first, dtype=torch.float64), torch.eye(2 ** (2 - first), dtype=torch.float64)
+        product = torch.kron(torch.kron(left, gate), right) @ product
+    expected = wall.scale * product[:, 0].reshape(4, 4)[:3]
+    torch.testing.assert_close(wall(), expected, rtol=0, atol=1e-12)
