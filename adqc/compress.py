@@ -145,7 +145,7 @@ def plan(model: nn.Module, config: Circuit | None = None, *, select: Select = No
     Example:
         >>> net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
         >>> plan(net, Circuit(depth=6), select="0").parameters
-        197
+        196
     """
     choices = select_targets(model, Circuit() if config is None else config, select)
     return Plan(tuple(_row(choice) for choice in choices), _count(model))

@@ -49,43 +49,47 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """The parameters of a model in groups for any optimiser of torch: those of the circuits, and the rest.
 
-    Gates are angles, which want larger steps than weights, and no weight decay. Parameters that need no gradient are
-    left out, and so are groups without parameters; tied parameters are counted once.
+    Gates are angles, which want larger steps than weights, and no weight decay. A unitary circuit's scale is the norm
+    of the weight, far larger than an angle: its rate is ``circuit_lr`` times its size (rounded to a power of two, so
+    that few groups are needed). Parameters that need no gradient are left out, and so are groups without parameters;
+    tied parameters are counted once.
 
     Args:
         model: Any module.
         lr: Learning rate of the rest.
-        circuit_lr: Learning rate of the circuits; None for 0.03 where gates are unitary and 0.01 where they are free,
-            each a group of its own.
+        circuit_lr: Learning rate of the circuits; None for 0.03 where gates are unitary and 0.01 where they are free.
         weight_decay: Weight decay of the rest.
 
     Returns:
-        Dictionaries with ``params``, ``lr``, ``weight_decay`` and ``name`` (``"circuits"`` or ``"rest"``).
+        Dictionaries with ``params``, ``lr``, ``weight_decay`` and ``name`` (``"circuits"``, ``"scales"``, ``"rest"``),
+        one for each learning rate.
 
     Example:
         >>> import adqc
         >>> net = nn.Sequential(adqc.nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
         >>> [(group["name"], group["lr"]) for group in parameter_groups(net, lr=2e-3)]
-        [('circuits', 0.03), ('rest', 0.002)]
+        [('circuits', 0.03), ('scales', 0.12), ('rest', 0.002)]
     """
-    own: dict[int, float] = {}
+    own: dict[int, tuple[str, float]] = {}
     for wall in model.modules():
         if isinstance(wall, BrickWall):
             rate = circuit_lr if circuit_lr is not None else UNITARY_LR if wall.family.unitary else FREE_LR
-            own.update({id(parameter): rate for parameter in wall.parameters()})
+            own.update({id(parameter): ("circuits", rate) for parameter in wall.parameters()})
+            # Free gates carry the norm as well, and with them the scale's rate made no difference.
+            if wall.family.unitary:
+                own[id(wall.scale)] = ("scales", rate * _power_of_two(wall.scale.item()))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {
-            "params": [parameter for parameter in trained if own.get(id(parameter)) == rate],
-            "lr": rate,
-            "weight_decay": 0.0,
-            "name": "circuits",
-        }
-        for rate in dict.fromkeys(own.values())
-    ]
+    groups: list[dict[str, Any]] = []
+    for key in sorted(set(own.values())):
+        params = [parameter for parameter in trained if own.get(id(parameter)) == key]
+        groups.append({"params": params, "lr": key[1], "weight_decay": 0.0, "name": key[0]})
     rest = [parameter for parameter in trained if id(parameter) not in own]
     groups.append({"params": rest, "lr": lr, "weight_decay": weight_decay, "name": "rest"})
     return [group for group in groups if group["params"]]
+
+
+def _power_of_two(size: float) -> float:
+    return 2.0 ** round(math.log2(abs(size))) if size and math.isfinite(size) else 1.0
 
 
 def finetune(
