@@ -37,7 +37,7 @@ class Wiring:
         if self.sites < 1:
             raise ValueError(f"a chain needs at least 1 site, got {self.sites}")
         for gate in self.gates:
-            if gate != tuple(range(gate[0], gate[0] + len(gate))) or gate[0] < 0 or gate[-1] >= self.sites:
+            if not gate or gate != tuple(range(gate[0], gate[0] + len(gate))) or gate[0] < 0 or gate[-1] >= self.sites:
                 raise ValueError(f"a gate acts on neighbouring sites of 0…{self.sites - 1} in rising order, got {gate}")
         if sum(self.layers) != len(self.gates):
             raise ValueError(f"the layers hold {sum(self.layers)} gates, but the sequence has {len(self.gates)}")

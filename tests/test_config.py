@@ -1,0 +1,98 @@
+"""What a user chooses: checked when it is made, and the same after a round trip through plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from adqc.config import FIT_METHODS, ROUTES, STARTS, Circuit, Fit
+from adqc.gates import FAMILIES, gate_family
+
+
+def _rotations(p, wires):
+    import pennylane as qml
+
+    qml.RY(p[0], wires[0])
+    qml.CNOT(wires)
+    qml.RY(p[1], wires[1])
+
+
+@pytest.mark.parametrize("config", [
+    Circuit(),
+    *(Circuit(gate=name) for name in FAMILIES),
+    *(Circuit(start=name) for name in STARTS),
+    *(Circuit(route=name) for name in ROUTES),
+    Circuit(depth=1, layout=(2, 0, 1), wiring="staircase"),
+    Circuit(layout="rows-first"),
+])  # fmt: skip
+def test_round_trip_through_json(config):
+    assert Circuit.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_round_trip_of_a_user_family():
+    family = gate_family("ry-cx", 2, _rotations)
+    config = Circuit(gate=family)
+    values = json.loads(json.dumps(config.to_dict()))
+    assert Circuit.from_dict(values, families=(family,)) == config
+    with pytest.raises(ValueError, match="'ry-cx', which is not built in: pass it in families="):
+        Circuit.from_dict(values)
+
+
+def test_from_dict_fills_defaults_and_refuses_unknown_fields():
+    assert Circuit.from_dict({"depth": 3}) == Circuit(depth=3)
+    with pytest.raises(ValueError, match="no field 'width': use depth, gate"):
+        Circuit.from_dict({"width": 3})
+
+
+def test_fit_round_trip():
+    for method in FIT_METHODS:
+        fit = Fit(sweeps=7, method=method, grow=False)
+        assert Fit(**json.loads(json.dumps(dataclasses.asdict(fit)))) == fit
+
+
+def test_a_configuration_is_frozen_and_hashable():
+    config = Circuit(layout=[1, 0])
+    assert config.layout == (1, 0)
+    assert len({config, Circuit(layout=(1, 0)), Circuit()}) == 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.depth = 3
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"depth": 0}, "depth .* whole number .* got 0"),
+    ({"depth": -1}, "got -1"),
+    ({"depth": 2.0}, "got 2.0"),
+    ({"depth": True}, "got True"),
+    ({"gate": "so5"}, "unknown gate 'so5': use one of cartan, so4"),
+    ({"gate": ["so4"]}, r"unknown gate \['so4'\]"),
+    ({"gate": None}, "unknown gate None"),
+    ({"layout": "spiral"}, "unknown layout 'spiral': use one of interleaved, rows-first"),
+    ({"layout": (0, 0)}, r"permutation .* got \(0, 0\)"),
+    ({"layout": (1, 2)}, r"permutation .* got \(1, 2\)"),
+    ({"layout": (0.0, 1.0)}, r"permutation .* got \(0.0, 1.0\)"),
+    ({"layout": ()}, r"permutation .* got \(\)"),
+    ({"layout": 5}, "permutation .* got 5"),
+    ({"wiring": "ring"}, "unknown wiring 'ring': use one of brick-wall, staircase"),
+    ({"start": "cold"}, "unknown start 'cold': use one of auto, haar"),
+    ({"route": "scenic"}, "unknown route 'scenic': use one of auto, halves"),
+])  # fmt: skip
+def test_bad_circuits_get_one_sentence(values, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        Circuit(**values)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"method": "sgd"}, "unknown fit method 'sgd': use one of polar, adam, lbfgs"),
+    ({"sweeps": -1}, "sweeps .* got -1"),
+    ({"sweeps": 1.5}, "sweeps .* got 1.5"),
+    ({"tolerance": -1e-3}, "tolerance must be >= 0"),
+    ({"tolerance": float("nan")}, "tolerance=nan"),
+    ({"lr": 0.0}, "lr > 0"),
+    ({"lr": float("inf")}, "lr=inf"),
+])  # fmt: skip
+def test_bad_fits_get_one_sentence(values, message):
+    with pytest.raises(ValueError, match=message):
+        Fit(**values)
