@@ -68,16 +68,22 @@ def spectrum(series: Mapping[str, Tensor], *, alt: str) -> str:
         # What is below single precision is rounding.
         kept = values[values > 1e-6]
         axes.plot(
-            range(1, len(kept) + 1), kept.tolist(), label=name, linewidth=1.6, color=SERIES[style], linestyle=DASHES[style]
+            range(1, len(kept) + 1),
+            kept.tolist(),
+            label=name,
+            linewidth=1.6,
+            color=SERIES[style],
+            linestyle=DASHES[style],
         )
     axes.set_yscale("log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     return _finish(figure, axes, alt, legend=True)
 
 
 def _axes(what: str, against: str) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.4, 3.0), layout="constrained")
+    figure = Figure(figsize=(3.5, 2.6), layout="constrained")
     axes = figure.subplots()
     axes.set_ylabel(what, color=INK)
     axes.set_xlabel(against, color=INK)
@@ -94,7 +100,16 @@ def _finish(figure: Any, axes: Any, alt: str, *, legend: bool) -> str:
     import matplotlib
 
     if legend:
-        axes.legend(frameon=False, labelcolor=INK, fontsize="small")
+        # Above the curves, where it hides none of them.
+        axes.legend(
+            frameon=False,
+            labelcolor=INK,
+            fontsize="small",
+            ncols=2,
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            borderpad=0,
+        )
     figure.patch.set_visible(False)
     axes.patch.set_visible(False)
     out = io.StringIO()
@@ -200,6 +215,7 @@ def circuit(wall: BrickWall, *, alt: str) -> str:
 
 def _bit_labels(wall: BrickWall) -> list[str]:
     bits = wall.layout.bits
-    names = ("row", "column") if len(bits) == 2 else tuple(f"axis {k}" for k in range(len(bits)))
+    known = {2: ("row", "column"), 4: ("out", "in", "y", "x")}
+    names = known.get(len(bits), tuple(f"axis {k}:" for k in range(len(bits))))
     labels = [f"{name} {bit}" for name, count in zip(names, bits, strict=True) for bit in range(count)] or ["–"]
     return [labels[bit] for bit in wall.layout.order]

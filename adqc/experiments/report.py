@@ -42,7 +42,8 @@ p { margin: .4rem 0; max-width: 46rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .7rem .35rem 0; text-align: left; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; font-size: .85rem; color: var(--soft); vertical-align: bottom; }
-.n { text-align: right; white-space: nowrap; }
+td { white-space: nowrap; } .n { text-align: right; }
+@media (max-width: 36rem) { th, td { padding-right: .5rem; font-size: .85rem; } th { font-size: .78rem; } }
 tr.main td { font-weight: 700; }
 ul.aims { list-style: none; padding: 0; margin: 1rem 0; }
 ul.aims li { padding: .15rem 0 .15rem 1.6rem; text-indent: -1.6rem; }
@@ -78,7 +79,9 @@ def write_report(folder: str | Path) -> Path:
     folder = Path(folder)
     path = folder / "metrics.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no finished run (no metrics.json): run the recipe first, or --resume it")
+        raise FileNotFoundError(
+            f"{folder} holds no finished run (no metrics.json): run the recipe first, or --resume it"
+        )
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
         recipe = recipe_from_dict(metrics["recipe"])
@@ -186,7 +189,9 @@ def _curves(metrics: Mapping[str, Any]) -> str:
     dense = {"dense": metrics["dense"]["epochs"]["accuracy"]}
     level = metrics["dense"]["accuracy"]
     figures = [
-        pictures.curves(accuracy, "test accuracy, %", level=("dense", level), alt="Test accuracy after each epoch of stage 2"),
+        pictures.curves(
+            accuracy, "test accuracy, %", level=("dense", level), alt="Test accuracy after each epoch of stage 2"
+        ),
         pictures.curves(loss, "training loss", log=True, alt="Training loss in each epoch of stage 2"),
         pictures.curves(dense, "test accuracy, %", first=4, alt="Test accuracy of the dense network after each epoch"),
     ]
@@ -196,7 +201,8 @@ def _curves(metrics: Mapping[str, Any]) -> str:
 
 def _figures(bodies: Sequence[str], captions: Sequence[str]) -> str:
     return "".join(
-        f"<figure>{body}<figcaption>{caption}</figcaption></figure>" for body, caption in zip(bodies, captions, strict=True)
+        f"<figure>{body}<figcaption>{caption}</figcaption></figure>"
+        for body, caption in zip(bodies, captions, strict=True)
     )
 
 
@@ -232,7 +238,9 @@ def _weights(weights: Mapping[str, Mapping[str, Tensor]]) -> str:
             for kind, text in said.items()
         ]
         captions = [f"{text.capitalize()}, ±{_limit(kinds[kind]):.2g}" for kind, text in said.items()]
-        parts.append(f'<h3>{html.escape(name)} ({rows}×{columns})</h3>\n<div class="grid">{_figures(bodies, captions)}</div>')
+        parts.append(
+            f'<h3>{html.escape(name)} ({rows}×{columns})</h3>\n<div class="grid">{_figures(bodies, captions)}</div>'
+        )
     parts.append(
         '<p class="soft">One pixel an entry; blue is negative, red positive, white zero. Each picture has its own scale, '
         "named below it (99 % of the entries are within).</p>"

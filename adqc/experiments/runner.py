@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib.util
 import json
 import shutil
 import time
@@ -46,7 +47,9 @@ class Run:
 
     Raises:
         FileNotFoundError: If the data set is not there.
-        ValueError: If the data are damaged, or the earlier run in the folder was made with another recipe.
+        ValueError: If the data are damaged, there is no such device, or the earlier run in the folder was made with
+            another recipe.
+        ImportError: If matplotlib, which draws the report, is missing.
     """
 
     def __init__(
@@ -62,9 +65,11 @@ class Run:
     ) -> None:
         self.recipe = recipe
         self.folder = Path(folder) if folder is not None else Path("runs") / (recipe.name + "-quick" * recipe.quick)
-        self.device = torch.device(device)
+        self.device = _find_device(device)
         self.progress = progress
         self.console = console
+        if importlib.util.find_spec("matplotlib") is None:
+            raise ImportError("the report needs matplotlib: pip install 'adqc[experiments]'")
         self.images = self._shortened(read(recipe.data, data))
         # A layer that is not there shall be told before anything is trained.
         plan(make_model(recipe.model), select=recipe.circuits)
@@ -107,6 +112,11 @@ class Run:
     def _say(self, what: object) -> None:
         if self.console is not None:
             self.console.print(what)
+
+    def _tell_epoch(self, history: History) -> None:
+        # In a terminal the progress bar says it.
+        if self.console is not None and not self.console.is_terminal:
+            self._say(f"  epoch {len(history.loss)}: loss {history.loss[-1]:.4f}, test {history.accuracy[-1]:.2f} %")
 
     def _batches(self, training: Training, stream: int) -> Batches:
         source = SOURCES[self.recipe.data]
@@ -175,6 +185,7 @@ class Run:
             self._test(),
             recipe.dense,
             path=self.stages / "dense.safetensors",
+            notify=self._tell_epoch,
             progress=self.progress,
         )
         self._say(f"Dense network: {history.accuracy[-1]:.2f} % after {len(history.loss)} epochs.")
@@ -225,6 +236,7 @@ class Run:
             path=self.stages / f"{name.replace(' ', '-')}.safetensors",
             teacher=teacher,
             lr=lr,
+            notify=self._tell_epoch,
             progress=self.progress,
         )
         self._say(f"{name.capitalize()}: {history.accuracy[-1]:.2f} % after {len(history.loss)} epochs.")
@@ -281,6 +293,15 @@ class Run:
 
         path = write_report(self.folder)
         self._say(f"Report: {path}")
+
+
+def _find_device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"there is no device {name!r} here: use cpu, or cuda on a machine that has it") from error
+    return device
 
 
 def _entry(history: History) -> dict[str, Any]:

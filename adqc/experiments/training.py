@@ -57,6 +57,7 @@ def train(
     path: Path,
     teacher: nn.Module | None = None,
     lr: float = 0.0,
+    notify: Callable[[History], None] | None = None,
     progress: bool | None = None,
 ) -> History:
     """Train a model through :func:`adqc.finetune`; go on from the snapshot if there is one.
@@ -69,6 +70,7 @@ def train(
         path: The snapshot, written after every epoch.
         teacher: Network to learn from, where the training asks for it.
         lr: Learning rate of circuits and baselines; 0 for the training's own.
+        notify: Called after each epoch, with what was gone through so far.
         progress: True shows a progress bar, False none, None where stderr is a terminal.
 
     Returns:
@@ -98,6 +100,8 @@ def train(
         history.loss.append(epoch.loss)
         history.seconds.append(epoch.seconds)
         _save(path, model, history, mean, state)
+        if notify is not None:
+            notify(history)
 
     if len(history.loss) < training.epochs:
         finetune(

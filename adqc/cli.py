@@ -1,0 +1,303 @@
+"""The command ``adqc``."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from adqc.brickwall import BrickWall
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+# What bad input raises: told in one sentence. Everything else is our own mistake and keeps its traceback.
+USER_ERRORS = (ValueError, TypeError, OSError, MemoryError, FloatingPointError, ImportError)
+PLAIN_WIDTH = 140
+
+app = typer.Typer(
+    help="Neural-network weights as quantum circuits: compress layers to a few hundred parameters, train, export.",
+    epilog="Start with: adqc run lenet5-mnist --quick",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+def _recipes() -> str:
+    folder = resources.files("adqc.experiments").joinpath("recipes")
+    return ", ".join(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def _command(where: typer.Typer, name: str) -> Callable[[Command], Command]:
+    """Register a command that tells bad input in one sentence (exit code 1) and Ctrl-C without a traceback (130)."""
+
+    def register(function: Command) -> Command:
+        @functools.wraps(function)
+        def guarded(*args: Any, **options: Any) -> None:
+            try:
+                function(*args, **options)
+            except KeyboardInterrupt:
+                hint = "; go on with --resume" if name == "run" else ""
+                typer.echo(f"stopped{hint}", err=True)
+                raise typer.Exit(130) from None
+            except BrokenPipeError:
+                # The reader (head, less) has seen enough.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(0) from None
+            except USER_ERRORS as error:
+                if os.environ.get("ADQC_TRACEBACK"):
+                    raise
+                typer.echo(f"error: {error}", err=True)
+                raise typer.Exit(1) from None
+
+        where.command(name)(guarded)
+        return function
+
+    return register
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    # A pipe has no width; tables shall not be cut for it.
+    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from adqc import __version__
+
+        typer.echo(f"adqc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@_command(app, "run")
+def run(
+    recipe: Annotated[str, typer.Argument(help=f"Name of a recipe ({_recipes()}), or the path of a .toml file.")],
+    quick: Annotated[bool, typer.Option("--quick", help="The short form: fewer images and epochs.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped; without it an earlier run is replaced.")
+    ] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe, e.g. finetune.epochs=3."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all starts and orders.")] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Data folder, laid out as torchvision's; else $ADQC_DATA, ./data.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where the results go; else runs/NAME, or runs/NAME-quick.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, …")] = "cpu",
+) -> None:
+    """Run an experiment and write its report.
+
+    Trains the dense network, fits circuits to its layers (stage 1), trains the network with the circuits (stage 2),
+    trains the controls with the same schedule, verifies every circuit in all ways there are, and writes report.html,
+    metrics.json, model.safetensors and the circuits as OpenQASM.
+
+    Exit code 1 if a circuit fails verification.
+    """
+    from adqc.experiments.recipe import load_recipe
+    from adqc.experiments.runner import Run
+
+    seeds = [] if seed is None else [f"seed={seed}"]
+    chosen = load_recipe(recipe, quick=quick, changes=[*(changes or []), *seeds])
+    metrics = Run(chosen, folder=out, data=data, device=device, resume=resume, console=_console()).execute()
+    if not metrics["verify"]["passed"]:
+        raise typer.Exit(1)
+
+
+@_command(app, "plan")
+def plan(
+    what: Annotated[str, typer.Argument(help=f"A recipe ({_recipes()}, or a .toml file) or a network (lenet5, fc2).")],
+    depth: Annotated[int | None, typer.Option(help="Number of layers of gates.")] = None,
+    gate: Annotated[str | None, typer.Option(help="Gate family: cartan, so4, cartan-su4, su4, free.")] = None,
+    layout: Annotated[str | None, typer.Option(help="interleaved or rows-first.")] = None,
+    wiring: Annotated[str | None, typer.Option(help="brick-wall or staircase.")] = None,
+    select: Annotated[
+        list[str] | None, typer.Option(metavar="LAYER", help="A layer's name, or re:PATTERN; can be given repeatedly.")
+    ] = None,
+) -> None:
+    """Show what would be compressed.
+
+    Layers, qubits, gates and parameters, in a table; nothing is changed. For a recipe, options replace the recipe's own values; for a network, every layer that shrinks is shown unless
+    --select names some.
+    """
+    from dataclasses import replace
+
+    from adqc import compress
+    from adqc.config import Circuit
+    from adqc.experiments.models import MODELS, make_model
+    from adqc.experiments.recipe import load_recipe
+
+    named = {"depth": depth, "gate": gate, "layout": layout, "wiring": wiring}
+    given: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    if what in MODELS:
+        planned = compress.plan(make_model(what), Circuit(**given), select=select)
+    else:
+        recipe = load_recipe(what)
+        circuits = {name: replace(config, **given) for name, config in recipe.circuits.items()}
+        if select:
+            circuits = {name: circuits.get(name, Circuit(**given)) for name in select}
+        planned = compress.plan(make_model(recipe.model), select=circuits)
+    _console().print(planned)
+
+
+@_command(app, "verify")
+def verify(
+    file: Annotated[
+        Path, typer.Argument(help="A checkpoint (.safetensors), or a folder with circuit.qasm and card.json.")
+    ],
+    tolerance: Annotated[float, typer.Option(help="Largest relative difference that passes.")] = 1e-9,
+) -> None:
+    """Check the circuits of a file in every way.
+
+    Compares the gate-by-gate simulator, PennyLane, quimb, the layer's own route and the QASM read back: values and
+    gradients, in double precision. Needs the file alone, not the model. Exit code 1 if a difference is larger than the tolerance.
+    """
+    from torch import nn
+
+    from adqc.verify import verify as compare
+
+    model = nn.Module()
+    for name, wall in _circuits(file).items():
+        holder = model
+        for part in name.split("."):
+            if part not in holder._modules:
+                holder.add_module(part, nn.Module())
+            holder = holder.get_submodule(part)
+        holder.add_module("circuit", wall)
+    found = compare(model, tolerance=tolerance, show=False)
+    _console().print(str(found), markup=False)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+@_command(app, "export")
+def export(
+    file: Annotated[Path, typer.Argument(help="A checkpoint (.safetensors) that adqc.save or adqc run wrote.")],
+    version: Annotated[int, typer.Option(min=2, max=3, help="OpenQASM version: 2 or 3.")] = 3,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where to write DIR/LAYER/circuit.qasm and card.json.")
+    ] = Path("circuits"),
+) -> None:
+    """Write the circuits of a file as OpenQASM.
+
+    Each circuit gets a folder with circuit.qasm and card.json, which says how to read the state as a weight (shape,
+    layout, scale). Gates must be real and unitary.
+    """
+    from adqc.qasm import save_qasm, to_qasm
+
+    walls = _circuits(file)
+    for name, wall in walls.items():
+        # All are tried before the first is written.
+        try:
+            to_qasm(wall, version=version)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+    for name, wall in walls.items():
+        path = save_qasm(wall, out / name, version=version)
+        typer.echo(f"{path / 'circuit.qasm'}: {wall.resources()}")
+
+
+@_command(app, "show")
+def show(
+    file: Annotated[Path, typer.Argument(help="A checkpoint (.safetensors) that adqc.save or adqc run wrote.")],
+    draw: Annotated[bool, typer.Option("--draw", help="Draw every circuit, too.")] = False,
+) -> None:
+    """Show what is in a file: circuits, size, hash."""
+    from adqc.checkpoint import describe
+
+    console = _console()
+    console.print(describe(file))
+    if draw:
+        for name, wall in _circuits(file).items():
+            console.print(f"\n{name}: {wall.resources()}\n{wall.draw()}", markup=False, soft_wrap=True)
+
+
+@_command(data_app, "fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(help="mnist, fashion-mnist or cifar10.")],
+    data: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Data folder to put it into; else $ADQC_DATA, ./data.")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="A mirror with the same files; else the official address.")] = None,
+) -> None:
+    """Download a data set.
+
+    From its official address, with checksums, laid out as torchvision does. Files that are there already and right are kept. MNIST comes with the source checkout (data/mnist).
+    """
+    from adqc.experiments.fetch import fetch as download
+
+    typer.echo(f"{name} is in {download(name, data, url=url)}")
+
+
+@_command(app, "report")
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs/lenet5-mnist.")],
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write the report of a finished run anew.
+
+    From the files that the run has left in its folder.
+    """
+    from adqc.experiments.report import write_report
+
+    path = write_report(folder)
+    typer.echo(str(path))
+    if show:
+        typer.launch(str(path))
+
+
+def _circuits(path: Path) -> dict[str, BrickWall]:
+    """The circuits in a checkpoint, rebuilt from the file alone: layer or tensor -> circuit."""
+    from adqc.brickwall import BrickWall
+    from adqc.checkpoint import Stored
+    from adqc.config import Circuit
+    from adqc.container import read
+    from adqc.qasm import load_qasm
+
+    if path.is_dir():
+        return {path.name: load_qasm(path)}
+    tensors, header = read(path)
+    tensors.update({name: tensors[first] for name, first in header.get("tied", {}).items()})
+    walls = {}
+    for item in map(Stored.from_dict, header.get("circuits", [])):
+        own = {name.removeprefix(f"{item.prefix}."): value for name, value in tensors.items()}
+        wall = BrickWall(item.shape, Circuit.from_dict(item.config), dtype=own["gates"].dtype)
+        wall.load_state_dict({name: own[name] for name in wall.state_dict()})
+        walls[item.name.removesuffix(".weight")] = wall
+    if not walls:
+        raise ValueError(f"{path} holds no circuits: nothing in that model is compressed")
+    return walls
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
