@@ -159,7 +159,7 @@ def test_growing_needs_a_family_that_knows_its_identity():
     family = gate_family("ry-cz", 2, _ry_cz)
     small = BrickWall((4, 4), Circuit(depth=2, gate=family))
     torch.testing.assert_close(BrickWall((4, 4), Circuit(depth=2, gate=family), start=small)(), small())
-    with pytest.raises(ValueError, match="identity's parameters .* 'ry-cz'"):
+    with pytest.raises(ValueError, match=r"identity's parameters .* 'ry-cz'"):
         BrickWall((4, 4), Circuit(depth=3, gate=family), start=small)
 
 
