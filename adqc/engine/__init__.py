@@ -15,8 +15,12 @@ __all__ = ["build", "choose_route"]
 
 def choose_route(wiring: Wiring) -> str:
     """The cheaper of ``"halves"`` and ``"gates"`` for this wiring, by multiply-adds."""
-    # Gate by gate costs 4 multiply-adds a gate and amplitude, but moves every amplitude through memory each time.
-    return "halves" if find_cut(wiring).bond <= 16 * len(wiring.gates) + 16 else "gates"
+    cut = find_cut(wiring)
+    # A block is as wide as the bond on both of its sides: beyond the size of the state it does not pay.
+    if 2 * cut.widest > max(wiring.sites, 6):
+        return "gates"
+    # Gate by gate takes 4 multiply-adds a gate and amplitude, bound by memory: as much time as some 64 in a product.
+    return "halves" if cut.bond <= 64 * len(wiring.gates) + 64 else "gates"
 
 
 def build(
@@ -29,12 +33,12 @@ def build(
         wiring: Where they act.
         layout: Shape and order of the sites.
         start: (Q, 2), the product state to begin with; None for |0…0>.
-        route: ``"auto"``, ``"halves"``, ``"network"`` or ``"gates"``.
+        route: ``"auto"``, ``"halves"`` (gate by gate where the bond exceeds the state), ``"network"`` or ``"gates"``.
 
     Returns:
         A real tensor of ``layout.shape``.
     """
-    if route == "auto":
+    if route in ("auto", "halves"):
         route = choose_route(wiring)
     if route == "halves":
         return build_by_halves(gates, wiring, layout, start)

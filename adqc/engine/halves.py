@@ -7,14 +7,15 @@ halves, so that after the product at most one transposition of whole blocks is l
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import pairwise
 
 from torch import Tensor
 
 from adqc.engine.arrange import block_sizes, crop
-from adqc.engine.network import contraction, gate_arrays, network_indices, placeholder_network
+from adqc.engine.schedule import Schedule, block_of, make_schedule, run_schedule
 from adqc.geometry import Layout, Wiring
 
 
@@ -26,11 +27,17 @@ class Cut:
         left: For each gate, whether it belongs to the left half.
         left_sites: Number of sites whose outputs the left half holds.
         bonds: Number of wire stretches between the halves.
+        widest: Number of wire stretches between the two neighbouring blocks that share most.
+        place: The gates of the left half start at a site below ``place + slope · layer``.
+        slope: How the cut moves from layer to layer.
     """
 
     left: tuple[bool, ...]
     left_sites: int
     bonds: int
+    widest: int
+    place: int
+    slope: int
 
     @property
     def bond(self) -> int:
@@ -39,20 +46,24 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Half:
-    """One half: which tensors of the network it holds, and their compiled contraction."""
-
-    tensors: tuple[int, ...]
-    contract: Any
-
-
-@dataclass(frozen=True)
 class Plan:
-    """How a geometry is contracted: the cut, the halves, and the final transposition of blocks."""
+    """How a geometry is contracted.
+
+    Args:
+        cut: Where the chain is cut.
+        left: Schedule of the left half.
+        right: Schedule of the right half.
+        sort_left: Shape and permutation that bring the left half's bits into the weight's order.
+        sort_right: The same for the right half.
+        sizes: Axes of the joined tensor: runs of bits that lie together in the weight.
+        permutation: Order of these axes in the weight.
+    """
 
     cut: Cut
-    left: Half
-    right: Half
+    left: Schedule
+    right: Schedule
+    sort_left: tuple[tuple[int, ...], tuple[int, ...]]
+    sort_right: tuple[tuple[int, ...], tuple[int, ...]]
     sizes: tuple[int, ...]
     permutation: tuple[int, ...]
 
@@ -73,8 +84,8 @@ def find_cut(wiring: Wiring, left_sites: int | None = None) -> Cut:
             if cut is None or (left_sites is not None and cut.left_sites != left_sites):
                 continue
             sizes = 2.0**cut.left_sites + 2.0 ** (wiring.sites - cut.left_sites)
-            # A gate inside a half is bound by memory: measured, it costs as much as some 16 times its arithmetic.
-            work = cut.bond * (2.0**wiring.sites + 64 * len(wiring.layers) * sizes)
+            # Joining a block to a half takes 4 · bond² multiply-adds for each of the half's outputs before it.
+            work = cut.bond * 2.0**wiring.sites + 4.0**cut.widest * sizes
             if best is None or work < best[0]:
                 best = (work, cut)
     assert best is not None, "a straight cut at any place holds a whole number of sites"
@@ -83,50 +94,47 @@ def find_cut(wiring: Wiring, left_sites: int | None = None) -> Cut:
 
 def _cut(wiring: Wiring, place: int, slope: int) -> Cut | None:
     left = tuple(gate[0] < place + slope * layer for gate, layer in zip(wiring.gates, wiring.layer_of, strict=True))
+    blocks = [
+        block_of(gate, layer, place, slope) for gate, layer in zip(wiring.gates, wiring.layer_of, strict=True)
+    ]
     bonds = 0
     holds = []
+    between: Counter[int] = Counter()
     for site, gates in enumerate(wiring.wires):
-        bonds += sum(left[a] != left[b] for a, b in zip(gates, gates[1:], strict=False))
+        for a, b in pairwise(gates):
+            bonds += left[a] != left[b]
+            low, high = sorted((blocks[a], blocks[b]))
+            between.update(range(low, high))
         holds.append(left[gates[-1]] if gates else site < place)
     count = sum(holds)
-    return Cut(left, count, bonds) if all(holds[:count]) else None
+    widest = max(between.values(), default=0)
+    return Cut(left, count, bonds, widest, place, slope) if all(holds[:count]) else None
 
 
 @lru_cache(maxsize=256)
-def make_plan(wiring: Wiring, layout: Layout, *, fixed_start: bool, left_sites: int | None = None) -> Plan:
+def make_plan(wiring: Wiring, layout: Layout, left_sites: int | None = None) -> Plan:
     """The contraction plan of a geometry.
 
     Args:
         wiring: The sequence of gates.
         layout: Shape and order of the sites.
-        fixed_start: Whether the sites start in |0> rather than in a trainable product state.
         left_sites: Number of sites the left half must hold; None leaves the choice open.
     """
     cut = find_cut(wiring, left_sites)
-    names, outputs = network_indices(wiring, fixed_start=fixed_start)
-    own = list(cut.left)
-    for (wire,) in names[len(own) :]:
-        site = int(wire[1:].split(",")[0])
-        touched = wiring.wires[site]
-        own.append(cut.left[touched[0]] if touched else site < cut.left_sites)
-    network = placeholder_network(wiring, fixed_start=fixed_start)
-    tensors = list(network)
-    site_of_bit = {bit: site for site, bit in enumerate(layout.order)}
-    halves = []
-    bits: list[list[int]] = []
-    for is_left in (True, False):
-        sites = range(cut.left_sites) if is_left else range(cut.left_sites, wiring.sites)
-        bits.append(sorted(layout.order[site] for site in sites))
-        physical = [outputs[site_of_bit[bit]] for bit in bits[-1]]
-        members = tuple(k for k, flag in enumerate(own) if flag == is_left)
-        part = type(network)([tensors[k] for k in members])
-        bonds = sorted(set(part.outer_inds()) - set(outputs)) if members else []
-        order = physical + bonds if is_left else bonds + physical
-        halves.append(Half(members, contraction(part, order) if members else None))
-    sizes, firsts = zip(*(block_sizes(own_bits) for own_bits in bits), strict=True)
-    starts = firsts[0] + firsts[1]
-    permutation = tuple(sorted(range(len(starts)), key=starts.__getitem__))
-    return Plan(cut, halves[0], halves[1], sizes[0] + sizes[1], permutation)
+    schedules, sorts, sizes, firsts = [], [], (), ()
+    for left in (True, False):
+        gates = [k for k, flag in enumerate(cut.left) if flag == left]
+        sites = range(cut.left_sites) if left else range(cut.left_sites, wiring.sites)
+        schedules.append(make_schedule(wiring, gates, sites, cut.place, cut.slope, left=left))
+        bits = [layout.order[site] for site in sites]
+        own_sizes, own_firsts = block_sizes(bits)
+        order = tuple(sorted(range(len(own_firsts)), key=own_firsts.__getitem__))
+        sorts.append((own_sizes, order))
+        # What lies together after the bits of this half are sorted is one axis of the joined tensor.
+        runs, starts = block_sizes(sorted(bits))
+        sizes, firsts = sizes + runs, firsts + starts
+    permutation = tuple(sorted(range(len(firsts)), key=firsts.__getitem__))
+    return Plan(cut, schedules[0], schedules[1], sorts[0], sorts[1], sizes, permutation)
 
 
 def contract_halves(gates: Tensor, plan: Plan, wiring: Wiring, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -141,12 +149,15 @@ def contract_halves(gates: Tensor, plan: Plan, wiring: Wiring, start: Tensor | N
     Returns:
         Left (2^left_sites, bond) and right (bond, 2^right_sites), their bits in the weight's order.
     """
-    arrays = gate_arrays(gates, wiring, start)
-    left, right = (
-        half.contract(*(arrays[k] for k in half.tensors)) if half.tensors else gates.new_ones(1)
-        for half in (plan.left, plan.right)
-    )
-    return left.reshape(-1, plan.cut.bond), right.reshape(plan.cut.bond, -1)
+    left = run_schedule(gates, plan.left, wiring, start, left=True)
+    right = run_schedule(gates, plan.right, wiring, start, left=False)
+    sizes, order = plan.sort_left
+    if order != tuple(range(len(order))):
+        left = left.reshape(*sizes, -1).permute(*order, len(order)).reshape(left.shape)
+    sizes, order = plan.sort_right
+    if order != tuple(range(len(order))):
+        right = right.reshape(-1, *sizes).permute(0, *(axis + 1 for axis in order)).reshape(right.shape)
+    return left, right
 
 
 def join_halves(left: Tensor, right: Tensor, plan: Plan, layout: Layout) -> Tensor:
@@ -171,6 +182,6 @@ def join_halves(left: Tensor, right: Tensor, plan: Plan, layout: Layout) -> Tens
 
 def build_by_halves(gates: Tensor, wiring: Wiring, layout: Layout, start: Tensor | None = None) -> Tensor:
     """The weight, through the two halves; shapes as in :func:`contract_halves` and :func:`join_halves`."""
-    plan = make_plan(wiring, layout, fixed_start=start is None)
+    plan = make_plan(wiring, layout)
     left, right = contract_halves(gates, plan, wiring, start)
     return join_halves(left, right, plan, layout)
