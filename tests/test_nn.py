@@ -12,7 +12,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 import adqc.nn as cnn
 from adqc.brickwall import BrickWall
@@ -351,8 +351,17 @@ def a_new_parameter(layer):
 
 @pytest.mark.parametrize(
     "change",
-    [change_in_place, change_scale, load, load_assign, to_double, through_data, through_data_behind_a_mode, step]
-    + [a_new_parameter],
+    [
+        change_in_place,
+        change_scale,
+        load,
+        load_assign,
+        to_double,
+        through_data,
+        through_data_behind_a_mode,
+        step,
+        a_new_parameter,
+    ],
 )
 def test_the_kept_weight_follows_every_change(change):
     layer = small().eval()
