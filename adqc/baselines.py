@@ -208,7 +208,8 @@ class TensorTrain(Baseline):
         for core in list(self.cores)[1:]:
             joined = torch.einsum("abr,rnms->anbms", built, core)
             built = joined.flatten(2, 3).flatten(0, 1)
-        return built.squeeze(2)[: self.rows, : self.columns].reshape(self.shape)
+        weight: Tensor = built.squeeze(2)[: self.rows, : self.columns].reshape(self.shape)
+        return weight
 
     @torch.no_grad()
     def fit_(self, weight: Tensor) -> TensorTrain:

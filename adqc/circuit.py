@@ -67,12 +67,31 @@ def to_pennylane(layer: nn.Module) -> Callable[..., None]:
         names = list(range(wall.sites)) if wires is None else list(wires)
         rows = wall.gate_parameters() if params is None else params
         vectors = wall.state if state is None else state
+        # PennyLane's interfaces know no 16-bit floats.
+        rows = rows.float() if rows.dtype.itemsize < 4 else rows
+        if vectors is not None and vectors.dtype.itemsize < 4:
+            vectors = vectors.float()
         if vectors is not None:
             qml.StatePrep(product_state(vectors), wires=names, normalize=False, validate_norm=False)
         for row, sites in zip(rows, wall.wiring.gates, strict=True):
-            wall.family.operations(row, [names[site] for site in sites])
+            gates = qml.tape.make_qscript(wall.family.operations)(row, [names[site] for site in sites])
+            for operation in gates.operations:
+                _apply(operation)
 
     return circuit
+
+
+def _apply(operation: Any) -> None:
+    """Queue the operation, ``SpecialUnitary`` as its matrix in full precision."""
+    import pennylane as qml
+
+    if not isinstance(operation, qml.SpecialUnitary) or operation.batch_size is not None:
+        qml.apply(operation)
+        return
+    # torch's exponential of a lone matrix is off by up to 2e-10 (pytorch/pytorch#196592); that of two together is not.
+    (params,) = operation.data
+    pair = qml.SpecialUnitary.compute_matrix(qml.math.stack([params, params]), len(operation.wires))
+    qml.QubitUnitary(pair[0], operation.wires, unitary_check=False)
 
 
 def qnode(wall: BrickWall, *, device: Any = "default.qubit", diff_method: str = "backprop") -> Any:
@@ -117,7 +136,7 @@ def tensor_from_pennylane(wall: BrickWall, **options: Any) -> Tensor:
         A tensor of ``wall.shape`` in the circuit's dtype, differentiable with respect to its parameters.
     """
     state = qnode(wall, **options)()
-    # Where no gate and no state depends on a parameter, PennyLane's result is not one of torch's own.
+    # Where no operation carries a parameter, PennyLane's result need not lie on the circuit's device.
     state = torch.as_tensor(state, device=wall.scale.device)
     return (to_tensor(state.real, wall.layout) * wall.scale).to(wall.scale.dtype)
 

@@ -110,8 +110,9 @@ def polar(environments: Tensor) -> Tensor:
     if best.is_complex():
         return best
     # A reflection along the least singular direction costs least.
-    turn = torch.linalg.det(best).sign()[..., None, None] - 1
-    return best + turn * left[..., :, -1:] * right[..., -1:, :]
+    turn: Tensor = torch.linalg.det(best).sign()[..., None, None] - 1
+    proper: Tensor = best + turn * left[..., :, -1:] * right[..., -1:, :]
+    return proper
 
 
 class Polar:

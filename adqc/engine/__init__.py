@@ -23,9 +23,7 @@ def choose_route(wiring: Wiring) -> str:
     return "halves" if cut.bond <= 64 * len(wiring.gates) + 64 else "gates"
 
 
-def build(
-    gates: Tensor, wiring: Wiring, layout: Layout, *, start: Tensor | None = None, route: str = "auto"
-) -> Tensor:
+def build(gates: Tensor, wiring: Wiring, layout: Layout, *, start: Tensor | None = None, route: str = "auto") -> Tensor:
     """The weight, before the scale.
 
     Args:

@@ -94,9 +94,7 @@ def find_cut(wiring: Wiring, left_sites: int | None = None) -> Cut:
 
 def _cut(wiring: Wiring, place: int, slope: int) -> Cut | None:
     left = tuple(gate[0] < place + slope * layer for gate, layer in zip(wiring.gates, wiring.layer_of, strict=True))
-    blocks = [
-        block_of(gate, layer, place, slope) for gate, layer in zip(wiring.gates, wiring.layer_of, strict=True)
-    ]
+    blocks = [block_of(gate, layer, place, slope) for gate, layer in zip(wiring.gates, wiring.layer_of, strict=True)]
     bonds = 0
     holds = []
     between: Counter[int] = Counter()
@@ -121,7 +119,9 @@ def make_plan(wiring: Wiring, layout: Layout, left_sites: int | None = None) -> 
         left_sites: Number of sites the left half must hold; None leaves the choice open.
     """
     cut = find_cut(wiring, left_sites)
-    schedules, sorts, sizes, firsts = [], [], (), ()
+    schedules, sorts = [], []
+    sizes: tuple[int, ...] = ()
+    firsts: tuple[int, ...] = ()
     for left in (True, False):
         gates = [k for k, flag in enumerate(cut.left) if flag == left]
         sites = range(cut.left_sites) if left else range(cut.left_sites, wiring.sites)

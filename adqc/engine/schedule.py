@@ -150,7 +150,9 @@ def block_of(gate: tuple[int, ...], layer: int, place: int, slope: int) -> int:
     return (gate[0] - slope * layer - place) // 2
 
 
-def make_schedule(wiring: Wiring, gates: Sequence[int], sites: range, place: int, slope: int, *, left: bool) -> Schedule:
+def make_schedule(
+    wiring: Wiring, gates: Sequence[int], sites: range, place: int, slope: int, *, left: bool
+) -> Schedule:
     """The schedule of one half.
 
     Args:

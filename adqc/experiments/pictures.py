@@ -155,7 +155,7 @@ def matrix(weight: Tensor, *, alt: str) -> str:
     limit = color_limit(weight)
     out = io.BytesIO()
     shades = colormaps["RdBu_r"](((weight / limit).clamp(-1, 1).numpy() + 1) / 2)
-    imsave(out, shades, format="png", metadata={"Software": None})
+    imsave(out, shades, format="png", metadata={"Software": ""})
     data = base64.b64encode(out.getvalue()).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt, quote=True)}">'
 
@@ -176,7 +176,8 @@ def entanglement(gates: Tensor) -> Tensor:
     operators = gates.reshape(-1, 2, 2, 2, 2).permute(0, 1, 3, 2, 4).reshape(-1, 4, 4)
     shares = torch.linalg.svdvals(operators).square()
     shares = shares / shares.sum(1, keepdim=True)
-    return -(shares * shares.clamp_min(1e-30).log()).sum(1) / math.log(4)
+    entropy: Tensor = -(shares * shares.clamp_min(1e-30).log()).sum(1) / math.log(4)
+    return entropy
 
 
 def circuit(wall: BrickWall, *, alt: str) -> str:
