@@ -86,6 +86,21 @@ def test_a_gate_becomes_the_nearest_rotation() -> None:
             assert distance <= (gate - best * other).norm() + 1e-12
 
 
+@pytest.mark.parametrize("fresh", [(True, True), (True, False), (False, True)])
+def test_columns_that_meet_a_state_become_the_nearest_isometry(fresh: tuple[bool, bool]) -> None:
+    from adqc.relax import _nearest_rotation
+
+    used = [k for k in range(4) if not (fresh[0] and k // 2) and not (fresh[1] and k % 2)]
+    for _ in range(10):
+        gate = torch.randn(4, 4, dtype=F64)
+        rotation, factor = _nearest_rotation(gate, fresh)
+        torch.testing.assert_close(rotation @ rotation.T, torch.eye(4, dtype=F64))
+        assert torch.linalg.det(rotation).item() == pytest.approx(1)
+        gradient = rotation[:, used].T @ gate[:, used]
+        torch.testing.assert_close(gradient, gradient.T)
+        assert factor == pytest.approx(gradient.trace().item() / len(used))
+
+
 def test_projection_after_training_changes_little_where_gates_stay_near_unitary() -> None:
     small, large = (wall((16, 16), depth=4) for _ in range(2))
     for one, spread in ((small, 1e-3), (large, 0.2)):
