@@ -40,6 +40,7 @@ class Baseline(nn.Module):
         return ()
 
     def extra_repr(self) -> str:
+        """Shape and number of parameters."""
         return f"shape={self.shape}, parameters={self.parameter_count}"
 
 
@@ -170,8 +171,8 @@ class TensorTrain(Baseline):
         modes = [n * m for n, m in zip(self.row_factors, self.column_factors, strict=True)]
         if sum(modes) > budget:
             raise ValueError(
-                f"tensor train: a weight of shape {self.shape} takes at least {sum(modes)} parameters in {cores} cores, "
-                f"got a budget of {budget}"
+                f"tensor train: a weight of shape {self.shape} takes at least {sum(modes)} parameters in {cores} "
+                f"cores, got a budget of {budget}"
             )
         self.ranks = choose_ranks(modes, budget)
         # An entry is a sum over all bonds of products of `cores` numbers.

@@ -142,8 +142,8 @@ def plan(
 ) -> None:
     """Show what would be compressed.
 
-    Layers, qubits, gates and parameters, in a table; nothing is changed. For a recipe, options replace the recipe's own values; for a network, every layer that shrinks is shown unless
-    --select names some.
+    Layers, qubits, gates and parameters, in a table; nothing is changed. For a recipe, options replace the recipe's
+    own values; for a network, every layer that shrinks is shown unless --select names some.
     """
     from dataclasses import replace
 
@@ -175,7 +175,8 @@ def verify(
     """Check the circuits of a file in every way.
 
     Compares the gate-by-gate simulator, PennyLane, quimb, the layer's own route and the QASM read back: values and
-    gradients, in double precision. Needs the file alone, not the model. Exit code 1 if a difference is larger than the tolerance.
+    gradients, in double precision. Needs the file alone, not the model. Exit code 1 if a difference is larger than
+    the tolerance.
     """
     from torch import nn
 
@@ -247,7 +248,8 @@ def fetch(
 ) -> None:
     """Download a data set.
 
-    From its official address, with checksums, laid out as torchvision does. Files that are there already and right are kept. MNIST comes with the source checkout (data/mnist).
+    From its official address, with checksums, laid out as torchvision does. Files that are there already and right are
+    kept. MNIST comes with the source checkout (data/mnist).
     """
     from adqc.experiments.fetch import fetch as download
 

@@ -195,14 +195,15 @@ def find_source(name: str) -> Source:
 
 
 def data_folders(folder: str | Path | None = None) -> list[Path]:
-    """The folders to look in, in this order: the one given, else ``ADQC_DATA``'s, else ``data/`` here or in the checkout."""
+    """The folders to look in: the one given, else ``ADQC_DATA``'s, else ``data/`` here and in the checkout."""
     if folder is not None:
         return [Path(folder)]
     if os.environ.get(ENVIRONMENT):
         return [Path(os.environ[ENVIRONMENT])]
     checkout = Path(__file__).resolve().parents[2]
     here = [Path.cwd() / "data"]
-    return here + [checkout / "data"] if (checkout / "pyproject.toml").is_file() and checkout != Path.cwd() else here
+    is_checkout = (checkout / "pyproject.toml").is_file() and checkout != Path.cwd()
+    return [*here, checkout / "data"] if is_checkout else here
 
 
 def read(name: str, folder: str | Path | None = None) -> Images:
@@ -232,9 +233,9 @@ def read(name: str, folder: str | Path | None = None) -> Images:
                     f"{'it' if len(missing) == 1 else 'them'} there, or get all files with `adqc data fetch {name}`"
                 )
     raise FileNotFoundError(
-        f"{source.title} was not found in {' or '.join(str(root) for root in roots)}: put {files[0].name} and the other "
-        f"{len(files) - 1} files into {roots[0] / source.folders[0]}, name another folder with --data or {ENVIRONMENT}, "
-        f"or get them with `adqc data fetch {name}`"
+        f"{source.title} was not found in {' or '.join(str(root) for root in roots)}: put {files[0].name} and the "
+        f"other {len(files) - 1} files into {roots[0] / source.folders[0]}, name another folder with --data or "
+        f"{ENVIRONMENT}, or get them with `adqc data fetch {name}`"
     )
 
 
@@ -259,8 +260,8 @@ def load_file(path: Path, file: DataFile) -> bytes:
         expected = b"\0\0\x08" + bytes([3 if "images" in file.name else 1])
         if data[:4] != expected:
             raise ValueError(
-                f"{path} is no idx file of {'images' if expected[3] == 3 else 'labels'}: it should begin with the bytes "
-                f"{expected.hex(' ')}, got {data[:4].hex(' ') or 'none'}; {remedy}"
+                f"{path} is no idx file of {'images' if expected[3] == 3 else 'labels'}: it should begin with the "
+                f"bytes {expected.hex(' ')}, got {data[:4].hex(' ') or 'none'}; {remedy}"
             )
     if len(data) != file.size:
         found = f"{len(data):,}" if len(data) < file.size else "more"

@@ -209,8 +209,8 @@ def circuit(wall: BrickWall, *, alt: str) -> str:
                 f'stroke="var(--s0)"/>'
             )
     return (
-        f'<svg class="natural" role="img" aria-label="{html.escape(alt, quote=True)}" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" font-size="10" font-family="inherit">{"".join(parts)}</svg>'
+        f'<svg class="natural" role="img" aria-label="{html.escape(alt, quote=True)}" width="{width}" '
+        f'height="{height}" viewBox="0 0 {width} {height}" font-size="10" font-family="inherit">{"".join(parts)}</svg>'
     )
 
 

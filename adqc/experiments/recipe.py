@@ -140,7 +140,9 @@ class Recipe:
         test_images: Number of test images to use; 0 for all.
         circuits: Which layers become circuits (names, or ``re:`` patterns), and which circuit each gets.
         dense: Training of the dense network.
-        fit: Stage 1.
+        fit: Stage 1; without sweeps the circuits start at random.
+        rescale: Give every circuit the norm of the trained weight after stage 1. The best fit is a short vector, from
+            which training starts slowly.
         finetune: Stage 2, and the controls.
         controls: The rivals.
         aims: What the result is measured by.
@@ -157,6 +159,7 @@ class Recipe:
     test_images: int = 0
     dense: Training = field(default_factory=Training)
     fit: Fit = field(default_factory=Fit)
+    rescale: bool = False
     finetune: Training = field(default_factory=Training)
     controls: dict[str, Control] = field(
         default_factory=lambda: {"frozen": Control("frozen"), "tensor train": Control("tensor-train")}

@@ -176,9 +176,9 @@ def _result(metrics: Mapping[str, Any]) -> str:
         f"<h1>{html.escape(metrics['title'])}</h1>\n"
         f'<p class="soft">Weights as quantum circuits · {images["train"]:,} training and {images["test"]:,} test images'
         f"{badge}</p>\n<h2>Result</h2>\n{_table(heads, rows, main=2)}\n"
-        f'<ul class="aims">{aims}</ul>\n<p class="soft">Accuracy is that after the last epoch, on all test images. Parameters are '
-        f"the numbers stored for the weights of {layers}; all else in the networks is equal. The controls train with the "
-        f"circuits' schedule, from the same dense network.</p>"
+        f'<ul class="aims">{aims}</ul>\n<p class="soft">Accuracy is that after the last epoch, on all test '
+        f"images. Parameters are the numbers stored for the weights of {layers}; all else in the networks is equal. The "
+        f"controls train with the circuits' schedule, from the same dense network.</p>"
     )
 
 
@@ -242,8 +242,8 @@ def _weights(weights: Mapping[str, Mapping[str, Tensor]]) -> str:
             f'<h3>{html.escape(name)} ({rows}×{columns})</h3>\n<div class="grid">{_figures(bodies, captions)}</div>'
         )
     parts.append(
-        '<p class="soft">One pixel an entry; blue is negative, red positive, white zero. Each picture has its own scale, '
-        "named below it (99 % of the entries are within).</p>"
+        '<p class="soft">One pixel an entry; blue is negative, red positive, white zero. Each picture has its own '
+        "scale, named below it (99 % of the entries are within).</p>"
     )
     return "\n".join(parts)
 
@@ -269,9 +269,9 @@ def _circuits(walls: Mapping[str, BrickWall]) -> str:
     ]
     captions = [f"{html.escape(name)}: {wall.resources()}." for name, wall in walls.items()]
     return (
-        f'<h2>The circuits</h2>\n<div class="grid">{_figures(bodies, captions)}</div>\n<p class="soft">Time runs to the right, '
-        "every line is a qubit, every brick a gate on two of them; the darker, the more it entangles them. On the left: "
-        "which bit of which axis of the weight the qubit carries, 0 the most significant.</p>"
+        f'<h2>The circuits</h2>\n<div class="grid">{_figures(bodies, captions)}</div>\n<p class="soft">Time runs to the '
+        "right, every line is a qubit, every brick a gate on two of them; the darker, the more it entangles them. On the "
+        "left: which bit of which axis of the weight the qubit carries, 0 the most significant.</p>"
     )
 
 
@@ -284,8 +284,8 @@ def _verification(metrics: Mapping[str, Any]) -> str:
     said = "passed" if found["passed"] else "FAILED"
     heads = ("circuit", "route", ">values", ">gradients")
     return (
-        f"<h2>Verification</h2>\n<p>Every way from the circuit to the weight, against the gate-by-gate simulation in double "
-        f"precision: {said}, largest relative difference {_power(found['largest'])}.</p>\n{_table(heads, rows)}"
+        f"<h2>Verification</h2>\n<p>Every way from the circuit to the weight, against the gate-by-gate simulation in "
+        f"double precision: {said}, largest relative difference {_power(found['largest'])}.</p>\n{_table(heads, rows)}"
     )
 
 
@@ -305,7 +305,7 @@ def _making(metrics: Mapping[str, Any], folder: Path) -> str:
     return (
         f"<h2>Files</h2>\n<ul><li><code>model.safetensors</code>: the compressed network (<code>adqc show</code>, "
         f"<code>adqc verify</code>)</li>{files}<li><code>metrics.json</code>: every figure</li></ul>\n"
-        f"<h2>How it was made</h2>\n<p>{html.escape(machine['processor'])}, {machine['threads']} of {machine['cores']} cores, "
-        f'{machine["memory_bytes"] / 2**30:.0f} GiB, device {html.escape(machine["device"])}.</p>\n<p class="soft">'
+        f"<h2>How it was made</h2>\n<p>{html.escape(machine['processor'])}, {machine['threads']} of {machine['cores']} "
+        f'cores, {machine["memory_bytes"] / 2**30:.0f} GiB, device {html.escape(machine["device"])}.</p>\n<p class="soft">'
         f"{html.escape(versions)}</p>\n<details><summary>The recipe</summary><pre>{recipe}</pre></details>"
     )

@@ -221,6 +221,8 @@ class Run:
                 for row in report.compressed
             ],
         }
+        if recipe.rescale:
+            _rescale_(model, dense)
         save_state(path, {f"model.{name}": tensor for name, tensor in model.state_dict().items()}, entry)
         self._say(f"After stage 1: {entry['accuracy']:.2f} %.")
         return model, entry
@@ -302,6 +304,15 @@ def _find_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"there is no device {name!r} here: use cpu, or cuda on a machine that has it") from error
     return device
+
+
+@torch.no_grad()
+def _rescale_(model: nn.Module, dense: nn.Module) -> None:
+    weights = {target.name: target.parameter for target in find_targets(dense)}
+    for target in find_targets(model):
+        weight = weights.get(target.name)
+        if target.wall is not None and weight is not None:
+            target.wall.scale.mul_(weight.norm() / target.wall().norm())
 
 
 def _entry(history: History) -> dict[str, Any]:

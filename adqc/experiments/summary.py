@@ -86,7 +86,8 @@ def summarise(metrics: Mapping[str, Any]) -> dict[str, Any]:
         aims.append(
             _aim(
                 ahead > 0,
-                f"they are {said} the control “{name}” ({control['accuracy']:.2f} %, {control['parameters']:,} parameters)",
+                f"they are {said} the control “{name}” ({control['accuracy']:.2f} %, "
+                f"{control['parameters']:,} parameters)",
             )
         )
     return {"rows": rows, "aims": aims}
