@@ -28,6 +28,7 @@ python_use_unqualified_type_names = True
 
 html_theme = "furo"
 html_title = "adqc"
+html_theme_options = {"light_css_variables": {"code-font-size": "80%"}}
 html_show_sourcelink = False
 html_copy_source = False
 
