@@ -21,7 +21,7 @@ RIGHT_WORDS = ("IY", "YX", "YZ")
 
 def _units(words: tuple[str, str, str]) -> Tensor:
     imaginary = [(1j * _pauli(word)).real for word in words]
-    return torch.stack([torch.eye(4, dtype=torch.float64), *imaginary])  # shape: (4, 4, 4)
+    return torch.stack([torch.eye(4, dtype=torch.float64, device="cpu"), *imaginary])  # shape: (4, 4, 4)
 
 
 def split_rotation(rotations: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,7 +86,7 @@ def quaternion_logarithm(quaternions: Tensor) -> Tensor:
     length = vector.norm(dim=-1, keepdim=True)
     angle = torch.atan2(length, quaternions[..., :1])
     # At q = -1 every axis is right.
-    first = torch.tensor([1.0, 0.0, 0.0]).to(vector)
+    first = vector.new_tensor([1.0, 0.0, 0.0])
     axis = torch.where(length > 0, vector / length.clamp_min(torch.finfo(length.dtype).tiny), first)
     return axis * angle
 

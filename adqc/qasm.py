@@ -107,7 +107,7 @@ def _brick_angles(wall: BrickWall) -> tuple[Tensor, Tensor, list[bool]]:
         inner, other, turn, second = params.unbind(-1)
         return torch.stack([turn / -2, inner, zero], -1), torch.stack([second / -2, other, zero], -1), mirrors
     matrices = wall.matrices().clone()
-    error = matrices @ matrices.mT - torch.eye(4, dtype=matrices.dtype)
+    error = matrices @ matrices.mT - torch.eye(4, dtype=matrices.dtype, device="cpu")
     if (error.abs() > 1e-10).any():
         raise ValueError(f"gate family {wall.family.name!r} says it is unitary, but it made a gate that is not")
     negative = mirror_flags(wall)
@@ -119,7 +119,7 @@ def _brick_angles(wall: BrickWall) -> tuple[Tensor, Tensor, list[bool]]:
             mirrors[number] = not any(fresh)
     angle, turn, second = angles.real_schmidt(matrices[:, :, 0]).unbind(-1)
     left, right = (angles.euler_angles(quaternion) for quaternion in angles.split_rotation(matrices))
-    first = torch.tensor([all(fresh) for fresh in wall.wiring.fresh], dtype=torch.bool).unsqueeze(-1)
+    first = torch.tensor([all(fresh) for fresh in wall.wiring.fresh], dtype=torch.bool, device="cpu").unsqueeze(-1)
     left = torch.where(first, torch.stack([turn / -2, -angle, zero], -1), left)
     right = torch.where(first, torch.stack([second / -2, zero, zero], -1), right)
     return left, right, mirrors
@@ -237,18 +237,16 @@ def from_qasm(
             raise ValueError(f"the card's shape and layout make {key} {value}, but it says {card.get(key)!r}")
     if qubits != arrangement.sites:
         raise ValueError(f"the card says {arrangement.sites} qubits, but the QASM text has {qubits}")
-    known = family in ("cartan", "so4")
-    wall = BrickWall(shape, Circuit(**{**config, "gate": family if known else "so4"}), generator=torch.Generator(),
-                     dtype=torch.float64)  # fmt: skip
+    wall = _empty(shape, config, family if family in ("cartan", "so4") else "so4")
     left, right, mirrors = _match(text, instructions, wall, family)
     if family == "cartan":
         params = torch.stack([left[:, 1], right[:, 1], -2 * left[:, 0], -2 * right[:, 0]], dim=-1)
     else:
         pair = angles.from_euler(left), angles.from_euler(right)
         if any(mirrors):
-            wall = BrickWall(shape, Circuit(**{**config, "gate": "free"}), dtype=torch.float64)
+            wall = _empty(shape, config, "free")
             gates = angles.join_rotation(*pair)
-            flip = torch.tensor(mirrors)[:, None, None]
+            flip = torch.tensor(mirrors, device="cpu")[:, None, None]
             params = torch.where(flip, gates[:, :, [0, 1, 3, 2]], gates).flatten(1)
         else:
             logarithm = [angles.quaternion_logarithm(q) for q in pair]
@@ -256,7 +254,13 @@ def from_qasm(
     wall.set_gate_parameters_(params)
     with torch.no_grad():
         wall.scale.fill_(scale)
-    return wall.to(device, dtype)
+    return wall.to(torch.get_default_device() if device is None else device, dtype)
+
+
+def _empty(shape: tuple[int, ...], config: dict[str, Any], gate: str) -> BrickWall:
+    # With a generator of its own, for the caller's random stream shall not notice.
+    config = {**config, "gate": gate}
+    return BrickWall(shape, Circuit(**config), generator=torch.Generator(), device="cpu", dtype=torch.float64)
 
 
 def _read_card(text: str, card: Mapping[str, Any]) -> tuple[tuple[int, ...], dict[str, Any], float]:
@@ -327,7 +331,7 @@ def _match(
         rows.append([turns["after 1"], -turns["inner 0"], turns["before 1"]])
     if at < len(instructions):
         fail(text, instructions[at].position, f"the circuit of the card ends before '{instructions[at]}'")
-    halves = torch.tensor(rows, dtype=torch.float64).reshape(-1, 2, 3) / -2
+    halves = torch.tensor(rows, dtype=torch.float64, device="cpu").reshape(-1, 2, 3) / -2
     return halves[:, 0], halves[:, 1], mirrors
 
 

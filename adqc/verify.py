@@ -157,7 +157,7 @@ def _compare(name: str, wall: BrickWall) -> Iterator[Row]:
     ways: list[tuple[str, Callable[[], Tensor], bool]] = [
         ("pennylane", lambda: tensor_from_pennylane(wall), states * KEPT_STATES["pennylane"] < room),
         ("quimb", lambda: _tensor_from_quimb(wall), with_gradients),
-        (f"layer ({engine.choose_route(wall.wiring) if own == 'auto' else own})", wall, with_gradients),
+        (f"layer ({engine.choose_route(wall.wiring) if own in ('auto', 'halves') else own})", wall, with_gradients),
     ]
     for route, build, fits in ways:
         values, gradients = _evaluate(wall, build, gradients=with_gradients and fits)
@@ -189,7 +189,7 @@ def _evaluate(wall: BrickWall, build: Callable[[], Tensor], *, gradients: bool) 
         tensor = build()
     if not gradients:
         return tensor, ()
-    weights = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=tensor.dtype)
+    weights = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=tensor.dtype, device="cpu")
     loss = (tensor * weights.to(tensor.device)).sum()
     found = torch.autograd.grad(loss, list(wall.parameters()), allow_unused=True, materialize_grads=True)
     return tensor.detach(), found

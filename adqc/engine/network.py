@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from adqc.engine.mend import mend_autoray
 from adqc.geometry import Wiring
 
 
@@ -75,6 +76,7 @@ def build_network(wiring: Wiring, arrays: Sequence[Any], *, fixed_start: bool) -
     """
     import quimb.tensor as qtn
 
+    mend_autoray()
     names, _ = network_indices(wiring, fixed_start=fixed_start)
     tensors = []
     for k, (array, inds) in enumerate(zip(arrays, names, strict=True)):
