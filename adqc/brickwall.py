@@ -166,7 +166,7 @@ class BrickWall(nn.Module):
         """The tensor.
 
         Args:
-            route: ``"auto"``, ``"halves"``, ``"network"`` or ``"gates"``; None takes the configuration's.
+            route: ``"auto"``, ``"halves"``, ``"fused"``, ``"network"`` or ``"gates"``; None takes the configuration's.
 
         Returns:
             A tensor of ``self.shape``, in the dtype of the parameters.

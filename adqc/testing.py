@@ -37,6 +37,10 @@ class RouteSuite:
         """Two halves and one product: tensor and gradients."""
         self._compare(wall, lambda exact: exact("halves"))
 
+    def test_fused(self, wall: BrickWall) -> None:
+        """Gates of one moment fused into blocks: tensor and gradients."""
+        self._compare(wall, lambda exact: exact("fused"))
+
     def test_network(self, wall: BrickWall) -> None:
         """quimb's network, contracted whole: tensor and gradients."""
         self._compare(wall, lambda exact: exact("network"))

@@ -226,7 +226,7 @@ def test_autocast_begins_behind_the_weight():
     wall = BrickWall((16, 16), generator=seeded())
     expected = wall()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        for route in ("halves", "network", "gates"):
+        for route in ("halves", "fused", "network", "gates"):
             torch.testing.assert_close(wall(route), expected, rtol=0, atol=1e-6)
         assert torch.is_autocast_enabled("cpu")
 
@@ -269,7 +269,7 @@ def test_repr_says_what_matters():
         (lambda: BrickWall((4, 4), Circuit(layout=(1, 0))), r"permutation of 0…3, got \(1, 0\)"),
         (lambda: BrickWall((4, 4), dtype=torch.int64), "floating point, got dtype torch.int64"),
         (lambda: BrickWall((4, 4), dtype=torch.complex64), "floating point, got dtype torch.complex64"),
-        (lambda: BrickWall((4, 4))("scenic"), "unknown route 'scenic': use one of auto, halves, network, gates"),
+        (lambda: BrickWall((4, 4))("scenic"), "unknown route 'scenic': use one of auto, halves, fused, network, gates"),
     ],
 )
 def test_bad_walls_get_one_sentence(build, message):
@@ -278,7 +278,7 @@ def test_bad_walls_get_one_sentence(build, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("route", ["auto", "halves", "network", "gates"])
+@pytest.mark.parametrize("route", ["auto", "halves", "fused", "network", "gates"])
 def test_a_wall_too_large_for_memory_is_refused_before_it_is_built(route, monkeypatch):
     wall = BrickWall((2**25, 3 * 2**24), Circuit(depth=2))
     monkeypatch.setattr(engine, "build", lambda *_, **__: pytest.fail("memory was asked for"))

@@ -97,7 +97,7 @@ def test_the_grid_meets_every_pair_of_values():
         assert met == set(itertools.product(values, others)), (a, b)
 
 
-@pytest.mark.parametrize("route", ["halves", "network", "gates"])
+@pytest.mark.parametrize("route", ["halves", "fused", "network", "gates"])
 @pytest.mark.parametrize("case", [case for case in CASES if case.dtype != torch.float64], ids=str)
 def test_storage_in_fewer_digits(case, route):
     wall = make_wall(case)
@@ -115,7 +115,7 @@ def test_storage_in_fewer_digits(case, route):
         assert parameter.grad.isfinite().all(), name
 
 
-@pytest.mark.parametrize("route", ["halves", "network", "gates"])
+@pytest.mark.parametrize("route", ["halves", "fused", "network", "gates"])
 @pytest.mark.parametrize("gate", AXES["gate"])
 def test_gradcheck(gate, route):
     for wiring, shape, depth in (("brick-wall", (3, 2), 3), ("staircase", (2, 2), 2)):
@@ -123,7 +123,7 @@ def test_gradcheck(gate, route):
         assert torch.autograd.gradcheck(*_as_function(wall, route))
 
 
-@pytest.mark.parametrize("route", ["halves", "network", "gates"])
+@pytest.mark.parametrize("route", ["halves", "fused", "network", "gates"])
 @pytest.mark.parametrize("gate", AXES["gate"])
 def test_gradgradcheck(gate, route):
     wall = make_wall(Case(gate, "brick-wall", "rows-first", 1, (3,)))
@@ -143,7 +143,7 @@ def _as_function(wall: BrickWall, route: str):
 def test_every_route_works_under_vmap(gate):
     walls = [make_wall(Case(gate, "brick-wall", "interleaved", 3, (3, 4)), seed) for seed in range(3)]
     parameters, _ = torch.func.stack_module_state(walls)
-    for route in ("halves", "network", "gates"):
+    for route in ("halves", "fused", "network", "gates"):
         together = torch.func.vmap(lambda p, r=route: torch.func.functional_call(walls[0], p, (r,)))(parameters)
         torch.testing.assert_close(together, torch.stack([wall(route) for wall in walls]), rtol=0, atol=1e-12)
 
@@ -151,7 +151,7 @@ def test_every_route_works_under_vmap(gate):
 def test_auto_is_one_of_the_routes():
     for case in CASES[:20]:
         wall = make_wall(case)
-        assert engine.choose_route(wall.wiring) in ("halves", "network", "gates")
+        assert engine.choose_route(wall.wiring) in ("halves", "fused", "network", "gates")
 
 
 @pytest.mark.parametrize("shape", AXES["shape"], ids=str)

@@ -57,7 +57,7 @@ def gradients(wall, route):
 @given(walls())
 def test_every_route_gives_the_tensor_and_the_gradients_of_the_oracle(wall):
     expected = wall("gates")
-    for route in ("auto", "halves", "network"):
+    for route in ("auto", "halves", "fused", "network"):
         torch.testing.assert_close(wall(route), expected, rtol=0, atol=1e-10)
         for mine, other in zip(gradients(wall, route), gradients(wall, "gates"), strict=True):
             torch.testing.assert_close(mine, other, rtol=0, atol=1e-10)
