@@ -177,8 +177,8 @@ def _result(metrics: Mapping[str, Any]) -> str:
         f'<p class="soft">Weights as quantum circuits · {images["train"]:,} training and {images["test"]:,} test images'
         f"{badge}</p>\n<h2>Result</h2>\n{_table(heads, rows, main=2)}\n"
         f'<ul class="aims">{aims}</ul>\n<p class="soft">Accuracy is that after the last epoch, on all test '
-        f"images. Parameters are the numbers stored for the weights of {layers}; all else in the networks is equal. The "
-        f"controls train with the circuits' schedule, from the same dense network.</p>"
+        f"images. Parameters are the numbers stored for the weights of {layers}; all else in the networks is equal. "
+        f"The controls train with the circuits' schedule, from the same dense network.</p>"
     )
 
 
@@ -269,9 +269,9 @@ def _circuits(walls: Mapping[str, BrickWall]) -> str:
     ]
     captions = [f"{html.escape(name)}: {wall.resources()}." for name, wall in walls.items()]
     return (
-        f'<h2>The circuits</h2>\n<div class="grid">{_figures(bodies, captions)}</div>\n<p class="soft">Time runs to the '
-        "right, every line is a qubit, every brick a gate on two of them; the darker, the more it entangles them. On the "
-        "left: which bit of which axis of the weight the qubit carries, 0 the most significant.</p>"
+        f'<h2>The circuits</h2>\n<div class="grid">{_figures(bodies, captions)}</div>\n<p class="soft">Time runs to '
+        "the right, every line is a qubit, every brick a gate on two of them; the darker, the more it entangles them. "
+        "On the left: which bit of which axis of the weight the qubit carries, 0 the most significant.</p>"
     )
 
 
@@ -306,6 +306,7 @@ def _making(metrics: Mapping[str, Any], folder: Path) -> str:
         f"<h2>Files</h2>\n<ul><li><code>model.safetensors</code>: the compressed network (<code>adqc show</code>, "
         f"<code>adqc verify</code>)</li>{files}<li><code>metrics.json</code>: every figure</li></ul>\n"
         f"<h2>How it was made</h2>\n<p>{html.escape(machine['processor'])}, {machine['threads']} of {machine['cores']} "
-        f'cores, {machine["memory_bytes"] / 2**30:.0f} GiB, device {html.escape(machine["device"])}.</p>\n<p class="soft">'
-        f"{html.escape(versions)}</p>\n<details><summary>The recipe</summary><pre>{recipe}</pre></details>"
+        f"cores, {machine['memory_bytes'] / 2**30:.0f} GiB, device {html.escape(machine['device'])}.</p>\n"
+        f'<p class="soft">{html.escape(versions)}</p>\n'
+        f"<details><summary>The recipe</summary><pre>{recipe}</pre></details>"
     )

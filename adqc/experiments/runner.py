@@ -25,6 +25,7 @@ from adqc.experiments.batches import Batches
 from adqc.experiments.data import SOURCES, Images, read
 from adqc.experiments.models import make_model
 from adqc.experiments.recipe import Recipe, Training
+from adqc.experiments.report import write_report
 from adqc.experiments.summary import describe_machine, print_summary, summarise
 from adqc.experiments.training import History, load_model_, measure, save_state, train, write_atomically
 from adqc.selection import find_targets
@@ -291,8 +292,6 @@ class Run:
         return entries
 
     def _report(self) -> None:
-        from adqc.experiments.report import write_report
-
         path = write_report(self.folder)
         self._say(f"Report: {path}")
 
