@@ -1,4 +1,4 @@
-"""The way through deep walls: neighbouring gates of one moment fused into blocks, the state multiplied block by block."""
+"""The way through deep walls: neighbouring gates of one moment fused into blocks that multiply the state."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def gate_arrays(gates: Tensor, wiring: Wiring, start: Tensor | None = None) -> l
     for gate, sites, fresh in zip(gates.unbind(0), wiring.gates, wiring.fresh, strict=True):
         array = gate.reshape((2,) * (2 * len(sites)))
         if start is None:
-            array = array[(...,) + tuple(0 if first else slice(None) for first in fresh)]
+            array = array[(..., *(0 if first else slice(None) for first in fresh))]
         arrays.append(array)
     if start is not None:
         arrays += start.to(gates.dtype).unbind(0)
