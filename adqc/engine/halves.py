@@ -172,11 +172,10 @@ def join_halves(left: Tensor, right: Tensor, plan: Plan, layout: Layout) -> Tens
     Returns:
         A tensor of ``layout.shape``; real, the real part where the halves are complex.
     """
+    # Re(L R) = Re L Re R - Im L Im R: half the work of the complex product.
+    product = left.real @ right.real
     if left.is_complex():
-        # Re(L R) = Re L Re R - Im L Im R, half the work of the complex product.
-        product = left.real @ right.real - left.imag @ right.imag
-    else:
-        product = left @ right
+        product = product - left.imag @ right.imag
     return crop(product.reshape(plan.sizes).permute(plan.permutation).reshape(layout.padded), layout)
 
 
