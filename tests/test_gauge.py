@@ -45,7 +45,7 @@ def test_conversion_keeps_the_tensor(old, new, wiring):
         for depth in range(1, 8) if sites in (3, 6) else (1, 2, 5):
             wall = random_wall(2**sites, depth, old, wiring, seed=sites + depth)
             made = convert(wall, new)
-            assert made.config.gate.name == new
+            assert made.config.family.name == new
             assert (made("gates") - wall("gates")).abs().max() < 1e-13
 
 
