@@ -243,7 +243,10 @@ def test_a_wall_on_the_meta_device_is_filled_later(gate, by):
             return BrickWall((5, 6), source.config)
 
     assert {p.device.type for p in empty().parameters()} == {"meta"}
-    moved = empty().to_empty(device="cpu")
+    moved = empty()
+    # Looking at it there must not leave anything behind.
+    assert moved.gate_parameters().device.type == "meta"
+    moved.to_empty(device="cpu")
     moved.load_state_dict(source.state_dict())
     assigned = empty()
     assigned.load_state_dict(source.state_dict(), assign=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 
 import pytest
@@ -13,6 +14,7 @@ from adqc import engine
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.engine import arrange, halves, network, statevector
+from adqc.gates import FAMILIES
 from adqc.geometry import layout
 from adqc.testing import RouteSuite
 
@@ -89,6 +91,27 @@ def test_halves_where_they_would_not_be_chosen(case):
     wall = make_wall(case).double()
     found = halves.build_by_halves(wall.matrices(), wall.wiring, wall.layout, wall.state)
     torch.testing.assert_close(found * wall.scale, wall("gates"), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("test", ["test_gates", "test_pennylane", "test_state"])
+def test_the_suite_sees_a_family_that_is_off_by_little(test):
+    off = dataclasses.replace(FAMILIES["so4"], matrices=lambda p: FAMILIES["so4"].matrices(p) * (1 + 1e-9))
+    wall = BrickWall((5, 7), Circuit(gate=off))
+    with pytest.raises(AssertionError, match="differs by"):
+        getattr(RouteSuite(), test)(wall)
+
+
+@pytest.mark.parametrize("route", ["halves", "network"])
+@pytest.mark.parametrize("wrong", [lambda x: x * (1 + 1e-9), lambda x: x.detach() + 0 * x])
+def test_the_suite_sees_a_route_that_is_wrong(route, wrong, monkeypatch):
+    build = engine.build
+    monkeypatch.setattr(
+        engine,
+        "build",
+        lambda *a, route, **k: wrong(build(*a, route=route, **k)) if route != "gates" else build(*a, route=route, **k),
+    )
+    with pytest.raises(AssertionError, match="differs by"):
+        getattr(RouteSuite(), f"test_{route}")(make_wall(SAMPLE[0]))
 
 
 def test_the_grid_meets_every_pair_of_values():
