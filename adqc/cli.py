@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -51,9 +50,8 @@ def _command(where: typer.Typer, name: str) -> Callable[[Command], Command]:
                 typer.echo(f"stopped{hint}", err=True)
                 raise typer.Exit(130) from None
             except BrokenPipeError:
-                # The reader (head, less) has seen enough.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise typer.Exit(0) from None
+                # The reader (head, less) has seen enough; typer ends quietly.
+                raise
             except USER_ERRORS as error:
                 if os.environ.get("ADQC_TRACEBACK"):
                     raise

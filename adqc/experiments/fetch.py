@@ -95,7 +95,12 @@ def _download(address: str, target: Path, title: str, hint: str, quiet: bool) ->
             if length and received < length:
                 raise ConnectionError(f"only {received:,} of {length:,} bytes came")
     except (urllib.error.URLError, HTTPException, ConnectionError, TimeoutError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
+        reason: object = error
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        elif isinstance(error, urllib.error.URLError):
+            # Its own text is the reason in angle brackets.
+            reason = error.reason
         raise ConnectionError(f"could not download {title} from {address} ({reason}): {hint}") from error
 
 

@@ -187,7 +187,7 @@ def circuit(wall: BrickWall, *, alt: str) -> str:
         wall: The circuit.
         alt: What the picture shows, in words.
     """
-    step, column, left, top = 16, 24, 64, 10
+    step, column, left, top = 16, 20, 64, 10
     moments = wall.wiring.moments
     width, height = left + column * len(moments) + 12, top + step * wall.sites
     strength = entanglement(wall.matrices().detach()).tolist()

@@ -216,7 +216,7 @@ def load_recipe(name: str | Path, *, quick: bool = False, changes: Iterable[str]
     if quick:
         _merge(values, short)
     for change in changes:
-        _merge(values, _parse(change))
+        _set(values, change)
     # What all circuits share stands in [circuit]; each layer's own table overrules it.
     shared = values.pop("circuit", {})
     layers = values.get("circuits", {})
@@ -246,7 +246,7 @@ def _read(name: str | Path) -> tuple[str, str]:
     return entry.read_text(encoding="utf-8"), str(name)
 
 
-def _parse(change: str) -> dict[str, Any]:
+def _set(values: dict[str, Any], change: str) -> None:
     key, equals, text = change.partition("=")
     if not equals or not key.strip():
         raise ValueError(f"a change has the form key=value, e.g. finetune.epochs=3, got {change!r}")
@@ -255,11 +255,13 @@ def _parse(change: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError:
         # Words need no quotes on the command line.
         value = text.strip()
-    parsed: dict[str, Any] = {}
-    parsed[key.strip().split(".")[-1]] = value
-    for part in reversed(key.strip().split(".")[:-1]):
-        parsed = {part: parsed}
-    return parsed
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        inner = values.setdefault(table, {})
+        if not isinstance(inner, dict):
+            raise ValueError(f"{key.strip()} cannot be set: {table} is no table")
+        values = inner
+    values[last] = value
 
 
 def _merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:

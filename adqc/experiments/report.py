@@ -50,6 +50,7 @@ ul.aims li { padding: .15rem 0 .15rem 1.6rem; text-indent: -1.6rem; }
 .met::before { content: "✓"; color: var(--good); } .unmet::before { content: "✗"; color: var(--bad); }
 .met::before, .unmet::before { display: inline-block; width: 1.6rem; text-indent: 0; font-weight: 700; }
 .grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
+.broad { grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); }
 figure { margin: 0; padding: .8rem; background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
   break-inside: avoid; min-width: 0; }
 figure svg { display: block; width: 100%; height: auto; color: var(--ink); }
@@ -269,8 +270,8 @@ def _circuits(walls: Mapping[str, BrickWall]) -> str:
     ]
     captions = [f"{html.escape(name)}: {wall.resources()}." for name, wall in walls.items()]
     return (
-        f'<h2>The circuits</h2>\n<div class="grid">{_figures(bodies, captions)}</div>\n<p class="soft">Time runs to '
-        "the right, every line is a qubit, every brick a gate on two of them; the darker, the more it entangles them. "
+        f'<h2>The circuits</h2>\n<div class="grid broad">{_figures(bodies, captions)}</div>\n<p class="soft">Time '
+        "runs to the right, every line is a qubit, every brick a gate on two of them; the darker, the more it entangles them. "
         "On the left: which bit of which axis of the weight the qubit carries, 0 the most significant.</p>"
     )
 

@@ -1,0 +1,174 @@
+"""The report: one file that needs nothing else, with every table and picture, readable without seeing."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+from adqc import BrickWall, Circuit
+from adqc.experiments import pictures
+from adqc.experiments.recipe import load_recipe
+from adqc.experiments.report import write_report
+from adqc.experiments.runner import Run
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+VOID = {"meta", "img", "br", "link", "line", "rect", "path", "use"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("report")
+    changes = ["train_images=200", "test_images=100", "dense.epochs=2", "finetune.epochs=2", "fit.sweeps=1"]
+    changes += ["circuits={conv2={depth=3}, fc2={depth=2}}", 'title="Tiny & <small>"']
+    Run(load_recipe("lenet5-mnist", changes=changes), folder=path, data=DATA, progress=False).execute()
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+class Reader(HTMLParser):
+    """Collects tags with their attributes, and checks that they are closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.open, self.text = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def read(page):
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    assert not reader.open
+    return reader
+
+
+def test_nothing_is_loaded_from_elsewhere(page, read):
+    for tag, attributes in read.found:
+        for key in ("src", "href", "xlink:href", "data", "srcset"):
+            value = attributes.get(key)
+            assert value is None or value.startswith(("data:", "#")), (tag, key, value)
+        assert tag not in ("script", "link", "iframe", "object")
+    assert "@import" not in page
+    assert not re.search(r"url\((?!#)", page)
+
+
+def test_every_picture_says_what_it_shows(read):
+    images = [attributes for tag, attributes in read.found if tag == "img"]
+    drawings = [attributes for tag, attributes in read.found if tag == "svg"]
+    assert len(images) == 6
+    assert len(drawings) == 3 + 2 + 2
+    assert all(len(attributes["alt"]) > 20 for attributes in images)
+    assert all(attributes["role"] == "img" and len(attributes["aria-label"]) > 20 for attributes in drawings)
+
+
+def test_ids_are_unique_and_references_lead_somewhere(page):
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    referred = re.findall(r'href="#([^"]+)"', page) + re.findall(r"url\(#([^)]+)\)", page)
+    assert set(referred) <= set(ids)
+
+
+def test_all_figures_of_the_run_are_in_it(folder, read):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    text = " ".join(read.text)
+    for row in metrics["summary"]["rows"]:
+        assert row["network"] in text
+        assert f"{row['accuracy']:.2f} %" in text
+        assert f"{row['parameters']:,}" in text
+    for aim in metrics["summary"]["aims"]:
+        assert aim["sentence"] in text
+        assert ("Met: " if aim["met"] else "Not met: ") + aim["sentence"] in text
+    for row in metrics["verify"]["rows"]:
+        assert row["route"] in text
+    assert metrics["machine"]["versions"]["torch"] in text
+    assert "Tiny & <small>" in text
+
+
+def test_it_suits_dark_screens_phones_and_paper(page):
+    assert "prefers-color-scheme: dark" in page
+    assert 'name="viewport"' in page
+    assert "@media print" in page
+    assert '<html lang="en">' in page
+    for color in pictures.COLORS:
+        assert color not in page
+
+
+def test_writing_it_again_gives_the_same_file(folder, page):
+    assert write_report(folder) == folder / "report.html"
+    assert (folder / "report.html").read_text(encoding="utf-8") == page
+    assert len(page) < 3_000_000
+
+
+def test_folders_without_a_finished_run_get_a_sentence(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no finished run \(no metrics.json\)"):
+        write_report(tmp_path)
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(ValueError, match=r"is damaged .*run the recipe again"):
+        write_report(tmp_path)
+    shutil.copy(folder / "metrics.json", tmp_path / "metrics.json")
+    with pytest.raises((ValueError, FileNotFoundError), match=r"dense\.safetensors"):
+        write_report(tmp_path)
+
+
+def test_entanglement_is_zero_for_products_and_one_for_swap():
+    turn = torch.tensor([[0.6, -0.8], [0.8, 0.6]])
+    swap = torch.eye(4)[[0, 2, 1, 3]]
+    cx = torch.eye(4)[[0, 1, 3, 2]]
+    found = pictures.entanglement(torch.stack([torch.eye(4), torch.kron(turn, turn.T.contiguous()), cx, swap]))
+    torch.testing.assert_close(found, torch.tensor([0.0, 0.0, 0.5, 1.0]), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("gate", ["cartan", "so4", "su4", "free"])
+@pytest.mark.parametrize("wiring", ["brick-wall", "staircase"])
+def test_a_drawing_has_a_line_for_each_qubit_and_a_brick_for_each_gate(gate, wiring):
+    wall = BrickWall((6, 5, 3), Circuit(depth=3, gate=gate, wiring=wiring))
+    svg = pictures.circuit(wall, alt="a <circuit>")
+    assert svg.count("<line") == wall.sites == svg.count("<text")
+    assert svg.count("<rect") == 2 * len(wall.wiring.gates)
+    assert "a &lt;circuit&gt;" in svg
+
+
+def test_a_weight_of_zeros_can_be_drawn():
+    assert pictures.color_limit(torch.zeros(3, 4)) == 1.0
+    assert pictures.matrix(torch.zeros(3, 4), alt="nothing").startswith('<img src="data:image/png;base64,')
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_browser_shows_it_without_complaint(folder, tmp_path, width):
+    picture = tmp_path / "shot.png"
+    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-sync --disable-background-networking"
+    flags += f" --disable-component-update --enable-logging=stderr --window-size={width},1500 --screenshot={picture}"
+    shown = subprocess.run(
+        [CHROMIUM, *flags.split(), f"--user-data-dir={tmp_path}", (folder / "report.html").as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert picture.stat().st_size > 20_000, shown.stderr
+    assert "CONSOLE" not in shown.stderr
