@@ -77,7 +77,7 @@ class BrickWall(nn.Module):
         # Stored numbers -> all p parameters of every gate, where some of them are fixed at zero.
         self._slots = None if len(slots) == count * self.family.parameters else tuple(slots)
         # No buffer: what is no parameter must come out right from to_empty() and load_state_dict(assign=True) as well.
-        self._index: Tensor | None = None
+        self._index: Tensor | None = None if self._slots is None else torch.tensor(self._slots, device=device)
         device = torch.get_default_device() if device is None else device
         params, states, scale = self._start(generator, start)
         if std is not None:
@@ -153,9 +153,12 @@ class BrickWall(nn.Module):
         return full.index_copy(0, self._stored_index(), self.gates).view(count, each)
 
     def _stored_index(self) -> Tensor:
-        if self._index is None or self._index.device != self.gates.device:
-            self._index = torch.tensor(self._slots, device=self.gates.device)
-        return self._index
+        index = self._index
+        if index is None or index.device != self.gates.device:
+            index = torch.tensor(self._slots, device=self.gates.device)
+            if not torch.compiler.is_compiling():
+                self._index = index
+        return index
 
     def matrices(self) -> Tensor:
         """The gates, (G, 4, 4), in the order in which they act; at least float32, complex where the family is."""

@@ -7,8 +7,7 @@ the library sees only the sequence. A layout says which bit of which axis of the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 
 WIRINGS = ("brick-wall", "staircase")
@@ -25,6 +24,12 @@ class Wiring:
             in rising order.
         layers: Number of gates in each layer (a brick layer or a sweep), adding up to ``len(gates)``.
 
+    Attributes:
+        layer_of: The layer that each gate belongs to, counted from 0.
+        wires: The gates on each site, in the order in which they act.
+        fresh: For each gate and each of its sites: is this the first gate on that site?
+        moments: Indices of gates that can act at the same time, as early as possible.
+
     Raises:
         ValueError: If a gate leaves the chain or its sites are not neighbours.
     """
@@ -32,6 +37,10 @@ class Wiring:
     sites: int
     gates: tuple[tuple[int, ...], ...]
     layers: tuple[int, ...]
+    layer_of: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    wires: tuple[tuple[int, ...], ...] = field(init=False, repr=False, compare=False)
+    fresh: tuple[tuple[bool, ...], ...] = field(init=False, repr=False, compare=False)
+    moments: tuple[tuple[int, ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.sites < 1:
@@ -41,25 +50,23 @@ class Wiring:
                 raise ValueError(f"a gate acts on neighbouring sites of 0…{self.sites - 1} in rising order, got {gate}")
         if sum(self.layers) != len(self.gates):
             raise ValueError(f"the layers hold {sum(self.layers)} gates, but the sequence has {len(self.gates)}")
+        # Computed here rather than at first use, which torch.compile could not trace.
+        object.__setattr__(self, "layer_of", tuple(k for k, count in enumerate(self.layers) for _ in range(count)))
+        object.__setattr__(self, "wires", self._find_wires())
+        object.__setattr__(self, "fresh", self._find_fresh())
+        object.__setattr__(self, "moments", self._find_moments())
 
-    @cached_property
-    def fresh(self) -> tuple[tuple[bool, ...], ...]:
-        """For each gate and each of its sites: is this the first gate on that site?"""
-        seen: set[int] = set()
-        flags = []
-        for gate in self.gates:
-            flags.append(tuple(site not in seen for site in gate))
-            seen.update(gate)
-        return tuple(flags)
+    def _find_wires(self) -> tuple[tuple[int, ...], ...]:
+        touched: list[list[int]] = [[] for _ in range(self.sites)]
+        for index, gate in enumerate(self.gates):
+            for site in gate:
+                touched[site].append(index)
+        return tuple(tuple(indices) for indices in touched)
 
-    @cached_property
-    def layer_of(self) -> tuple[int, ...]:
-        """The layer that each gate belongs to, counted from 0."""
-        return tuple(chain.from_iterable([k] * count for k, count in enumerate(self.layers)))
+    def _find_fresh(self) -> tuple[tuple[bool, ...], ...]:
+        return tuple(tuple(self.wires[site][0] == k for site in gate) for k, gate in enumerate(self.gates))
 
-    @cached_property
-    def moments(self) -> tuple[tuple[int, ...], ...]:
-        """Indices of gates that can act at the same time, as early as possible."""
+    def _find_moments(self) -> tuple[tuple[int, ...], ...]:
         level = [0] * self.sites
         found: dict[int, list[int]] = {}
         for index, gate in enumerate(self.gates):
@@ -68,15 +75,6 @@ class Wiring:
             for site in gate:
                 level[site] = at + 1
         return tuple(tuple(found[at]) for at in sorted(found))
-
-    @cached_property
-    def wires(self) -> tuple[tuple[int, ...], ...]:
-        """The gates on each site, in the order in which they act."""
-        touched: list[list[int]] = [[] for _ in range(self.sites)]
-        for index, gate in enumerate(self.gates):
-            for site in gate:
-                touched[site].append(index)
-        return tuple(tuple(indices) for indices in touched)
 
 
 def brick_wall(sites: int, depth: int) -> Wiring:
@@ -123,39 +121,36 @@ class Layout:
         shape: The weight's shape, every axis at least 1.
         order: ``order[site]`` is the number of the bit that the site carries.
 
+    Attributes:
+        bits: Number of bits of each axis.
+        sites: Number of qubits Q; a weight of one entry still gets one qubit.
+        padded: The shape before the crop: every axis rounded up to a power of two.
+
     Raises:
         ValueError: If an axis is empty or the order is not a permutation of the bits.
     """
 
     shape: tuple[int, ...]
     order: tuple[int, ...]
+    bits: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    sites: int = field(init=False, repr=False, compare=False)
+    padded: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.shape or min(self.shape) < 1:
             raise ValueError(f"a circuit needs a weight with at least one entry, got shape {self.shape}")
+        bits = axis_bits(self.shape)
+        sizes = [2**b for b in bits]
+        if not sum(bits):
+            sizes[-1] = 2
+        object.__setattr__(self, "bits", bits)
+        object.__setattr__(self, "sites", max(1, sum(bits)))
+        object.__setattr__(self, "padded", tuple(sizes))
         if sorted(self.order) != list(range(self.sites)):
             raise ValueError(
                 f"the order of sites for shape {self.shape} must be a permutation of 0…{self.sites - 1}, "
                 f"got {self.order}"
             )
-
-    @cached_property
-    def bits(self) -> tuple[int, ...]:
-        """Number of bits of each axis."""
-        return axis_bits(self.shape)
-
-    @cached_property
-    def sites(self) -> int:
-        """Number of qubits Q; a weight of one entry still gets one qubit."""
-        return max(1, sum(self.bits))
-
-    @cached_property
-    def padded(self) -> tuple[int, ...]:
-        """The shape before the crop: every axis rounded up to a power of two."""
-        sizes = [2**b for b in self.bits]
-        if not sum(self.bits):
-            sizes[-1] = 2
-        return tuple(sizes)
 
 
 def axis_bits(shape: Sequence[int]) -> tuple[int, ...]:

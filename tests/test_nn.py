@@ -548,3 +548,15 @@ def test_bad_layers_get_one_sentence(build, kind, message):
         with pytest.raises(kind, match=message) as caught:
             build()
     assert "\n" not in str(caught.value)
+
+
+def test_torch_export_takes_a_layer():
+    layer = small().eval()
+    inputs = torch.randn(4, 6)
+    with warnings.catch_warnings():
+        # torch itself still calls what it has deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        exported = torch.export.export(layer, (inputs,))
+    assert set(exported.state_dict) == set(layer.state_dict())
+    torch.testing.assert_close(exported.module()(inputs), layer(inputs))
