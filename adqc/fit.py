@@ -40,8 +40,8 @@ class FitResult:
         relative_error: ``||T - W||² / ||T||²`` of the wall as it is now; 0 for a target of zeros.
         seconds: How long it took.
         sweeps: Number of sweeps or optimiser steps made.
-        history: The error before the first and after each of them, at the best scale. Sweeps never raise it; where
-            layers are grown, the first entry after the start belongs to a shallower wall.
+        history: The error before the first and after each of them, at the best scale. From the first sweep on sweeps
+            never raise it; while layers are grown it is the error of the wall as far as it has grown.
     """
 
     relative_error: float
@@ -57,7 +57,8 @@ def fit_(wall: BrickWall, target: Tensor, *, fit: Fit | None = None, progress: P
         wall: The wall; its parameters are replaced. It never ends worse than it began (at its best scale).
         target: Real tensor of ``wall.shape``, finite.
         fit: How; None for the default ``Fit()``. ``"polar"`` sweeps over the gates, by polar factors for unitary
-            families and by least squares for ``free``.
+            families and by least squares for ``free``; ``fit.grow`` is for these sweeps. ``"adam"`` and ``"lbfgs"``
+            take ``fit.sweeps`` steps on the wall's parameters, from where they are.
         progress: Called as ``progress(step, total, error)`` after every sweep or step.
 
     Returns:
@@ -85,21 +86,29 @@ def fit_(wall: BrickWall, target: Tensor, *, fit: Fit | None = None, progress: P
             "Fit(method='lbfgs')"
         )
     kept = [parameter.detach().clone() for parameter in wall.parameters()]
-    before = settle_(wall, target)
-    if not target.any():
-        return FitResult(0.0, time.perf_counter() - began, 0, (0.0,))
-    history = [before]
-    if fit.sweeps and (wall.gates.numel() or wall.state is not None):
-        improve = _sweep_ if fit.method == "polar" else _descend_
-        history += improve(wall, target, fit, progress)
-    after = settle_(wall, target)
-    if not after <= before:
-        # Parameters in half precision may lose what the sweeps in double precision won.
-        with torch.no_grad():
-            for parameter, old in zip(wall.parameters(), kept, strict=True):
-                parameter.copy_(old)
+    try:
+        before = settle_(wall, target)
+        if not target.any():
+            return FitResult(0.0, time.perf_counter() - began, 0, (0.0,))
+        history = [before]
+        if fit.sweeps and (wall.gates.numel() or wall.state is not None):
+            improve = _sweep_ if fit.method == "polar" else _descend_
+            history += improve(wall, target, fit, progress)
         after = settle_(wall, target)
+        if not after <= before:
+            # Parameters in half precision may lose what the sweeps in double precision won.
+            _restore_(wall, kept)
+            after = settle_(wall, target)
+    except BaseException:
+        _restore_(wall, kept)
+        raise
     return FitResult(after, time.perf_counter() - began, len(history) - 1, tuple(history))
+
+
+@torch.no_grad()
+def _restore_(wall: BrickWall, kept: Sequence[Tensor]) -> None:
+    for parameter, old in zip(wall.parameters(), kept, strict=True):
+        parameter.copy_(old)
 
 
 @torch.no_grad()
@@ -116,11 +125,14 @@ def settle_(wall: BrickWall, target: Tensor) -> float:
     wall.scale.fill_(1)
     shape = wall().double().flatten()
     aim = target.to(shape).flatten()
-    norm, power = torch.dot(shape, shape), torch.dot(aim, aim)
+    norm = torch.dot(shape, shape)
     wall.scale.copy_(torch.dot(shape, aim) / norm if norm > 0 else torch.zeros_like(norm))
-    if not power > 0:
+    largest = aim.abs().max()
+    if not largest > 0:
         return 0.0
-    return float((aim - wall.scale.double() * shape).square().sum() / power)
+    # Divided before they are squared: entries of 1e-200 have a norm too.
+    power = (aim / largest).square().sum()
+    return float(((aim - wall.scale.double() * shape) / largest).square().sum() / power)
 
 
 def _checked(wall: BrickWall, target: Tensor) -> Tensor:
@@ -153,64 +165,73 @@ def _sweep_(wall: BrickWall, target: Tensor, fit: Fit, progress: Progress | None
     else:
         sweeper = LeastSquares(gates, wall.wiring, goal, wall.state.detach().to(dtype))
     every = range(len(gates))
+    first = copy.copy(sweeper)
     before = sweeper.look(every)
     history: list[float] = []
-    stages = _stages(wall.wiring, fit.sweeps) if fit.grow else []
+    stages = _stages(wall.wiring, fit.sweeps, behind=wall.state is not None) if fit.grow else []
     if stages:
-        for k in every:
-            if k not in stages[0][0]:
-                sweeper.gates[k] = torch.eye(4, dtype=gates[k].dtype, device=gates[k].device)
+        unit = torch.eye(4, dtype=gates[0].dtype, device=gates[0].device)
+        sweeper.gates = [gate if k in stages[0][0] else unit for k, gate in enumerate(gates)]
         for active, sweeps in stages:
-            history += _run_(sweeper, active, sweeps, fit, progress, len(history))
+            sweeper, errors = _run(sweeper, active, sweeps, fit, progress, len(history))
+            history += errors
     if not history or history[-1] > before:
         # A wall that fits already, better than what grows from its last layer: go on from there instead.
-        sweeper.gates[:] = gates
-        history = _run_(sweeper, every, fit.sweeps, fit, progress, 0)
+        sweeper, history = _run(first, every, fit.sweeps, fit, progress, 0)
+    params = coordinates(wall.family, wall.wiring, torch.stack(sweeper.gates)) if gates else wall.gate_parameters()
     with torch.no_grad():
-        found = torch.stack(sweeper.gates)
+        wall.set_gate_parameters_(params)
         if isinstance(sweeper, LeastSquares) and wall.state is not None:
             wall.state.copy_(sweeper.start)
-        wall.set_gate_parameters_(coordinates(wall.family, wall.wiring, found))
     return history
 
 
-def _stages(wiring: Wiring, sweeps: int) -> list[tuple[range, int]]:
-    """Which gates to sweep over, and how often: the last layers first, in the end all.
+def _stages(wiring: Wiring, sweeps: int, *, behind: bool) -> list[tuple[range, int]]:
+    """Which gates to sweep over, and how often: a layer or a few, then more of them, in the end all.
 
-    New layers come in front of the others. There the state is still |0…0>, so a gate starts as the identity without
-    changing anything; measured, walls grown so end lower than those grown at the other end.
+    Measured, unitary walls end lowest if new layers come in front, where the state is still |0…0> and the identity
+    changes nothing; free walls if they come behind. Few sweeps a stage: a wall that converges while shallow stays near
+    that minimum.
+
+    Args:
+        wiring: Where the gates act.
+        sweeps: Number of sweeps in all.
+        behind: Whether new layers come behind the others or in front of them.
+
+    Returns:
+        Ranges of gates, each with its sweeps; empty where there is nothing to grow.
     """
-    starts = [sum(wiring.layers[:layer]) for layer, count in enumerate(wiring.layers) if count]
-    # Half of the sweeps are for the whole circuit.
-    steps = min(len(starts) - 1, sweeps // 2)
+    count, each = len(wiring.gates), 2
+    starts = [sum(wiring.layers[:layer]) for layer, size in enumerate(wiring.layers) if size] + [count]
+    last = len(starts) - 1
+    # At least half of the sweeps are for the whole circuit.
+    steps = min(last - 1, sweeps // (2 * each))
     if steps < 1:
         return []
-    each = sweeps // (2 * steps)
-    chosen = [starts[len(starts) - 1 - round(k * (len(starts) - 1) / steps)] for k in range(steps)]
-    count = len(wiring.gates)
-    return [(range(start, count), each) for start in chosen] + [(range(count), sweeps)]
+    depths = [1 + round(k * (last - 1) / steps) for k in range(steps)]
+    shallow = [range(starts[depth]) if behind else range(starts[last - depth], count) for depth in depths]
+    return [(active, each) for active in shallow] + [(range(count), sweeps)]
 
 
-def _run_(
+def _run(
     sweeper: Sweeper, active: Sequence[int], sweeps: int, fit: Fit, progress: Progress | None, done: int
-) -> list[float]:
+) -> tuple[Sweeper, list[float]]:
     """Sweep until nothing is gained any more, or ``fit.sweeps`` are done in all; the error after every sweep."""
     history: list[float] = []
     error = sweeper.look(active)
     for _ in range(min(sweeps, fit.sweeps - done)):
-        kept = list(sweeper.gates)
+        kept = copy.copy(sweeper)
         found = sweeper.sweep(active)
         if not found <= error:
             # What is left is rounding.
-            sweeper.gates[:] = kept
-            break
+            return kept, history
         history.append(found)
         if progress is not None:
             progress(done + len(history), fit.sweeps, found)
         if error - found < fit.tolerance:
             break
         error = found
-    return history
+    return sweeper, history
 
 
 def _make_goal(target: Tensor, layout: Layout) -> Goal:
@@ -236,29 +257,33 @@ def _descend_(wall: BrickWall, target: Tensor, fit: Fit, progress: Progress | No
     aim = (target.double() / target.abs().max().double()).flatten()
     aim = aim / aim.norm()
 
-    def loss() -> Tensor:
+    def missing() -> Tensor:
+        """1 - |cos| of the angle between tensor and target."""
         shape: Tensor = work().flatten()
-        # What the best scale leaves of a vector of norm 1.
-        return 1 - torch.dot(shape, aim).square() / torch.dot(shape, shape)
+        cosine = torch.dot(shape, aim) / shape.norm()
+        # Unlike the error 1 - cos², it has a slope where a random start is: at right angles.
+        return 1 - torch.where(cosine < 0, -cosine, cosine)
 
     optimizer: torch.optim.Optimizer
     if fit.method == "adam":
         optimizer = torch.optim.Adam(trained, lr=fit.lr)
     else:
-        optimizer = torch.optim.LBFGS(trained, max_iter=1, history_size=20, line_search_fn="strong_wolfe")
+        optimizer = torch.optim.LBFGS(trained, max_iter=1, max_eval=25, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        value = loss()
+        value = missing()
         value.backward()
         return value
 
     history: list[float] = []
     best, kept, last = math.inf, [p.detach().clone() for p in trained], 0
     for step in range(fit.sweeps):
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        with torch.enable_grad():
+            optimizer.step(closure)  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            error = max(0.0, loss().item())
+            gap = max(0.0, missing().item())
+        error = gap * (2 - gap)
         history.append(error)
         if progress is not None:
             progress(step + 1, fit.sweeps, error)

@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
@@ -28,6 +29,10 @@ from adqc.geometry import Wiring
 
 # Up to this many trailing amplitudes one product with a wider matrix beats a batch of small ones.
 _NARROW = 16
+# Weight of a least-squares step's own length.
+_CAUTION = 1e-6
+# Directions of a wire that hardly carry anything are not stretched by more than the inverse of this.
+_FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Goal:
 
 
 class Sweeper(Protocol):
-    """Gates that are fitted to a goal."""
+    """Gates that are fitted to a goal. Sweeps replace the list of gates, so a shallow copy keeps what was before."""
 
     gates: list[Tensor]
 
@@ -142,8 +147,8 @@ class Polar:
         Undoing a gate gives the state before it, and pulling the target back gives what the gates behind leave of it:
         six gate applications a gate, and no more than two states in memory.
         """
-        gates, state = self.gates, self._state
-        aim = self.goal.fill(state, self._scale)
+        self.gates = gates = list(self.gates)
+        state, aim = self._state, self.goal.fill(self._state, self._scale)
         if self._scale < 0:
             aim = -aim
         for k in reversed(active):
@@ -193,6 +198,7 @@ class LeastSquares:
 
     def sweep(self, active: Sequence[int]) -> float:
         """Set the active gates once, from the last to the first, then the vectors of the wires without gates."""
+        self.gates, self.start = list(self.gates), self.start.clone()
         wiring = Wiring(self.wiring.sites, tuple(self.wiring.gates[k] for k in active), (len(active),))
         aim = filled = self.goal.fill(self._state, self._scale)
         scale = self._scale
@@ -210,6 +216,9 @@ class LeastSquares:
                 metric = norm_metric(gates, wiring, self.start, place, before)
                 scale = self._solve_(active[place], metric, environment(aim, before, site), scale)
                 aim = act(self.gates[active[place]].T, aim, site)
+        balanced = balance([self.gates[k] for k in active], wiring)
+        for k, gate in zip(active, balanced, strict=True):
+            self.gates[k] = gate
         state = self._run(active, product_state(self.start))[-1]
         for site, touched in enumerate(self.wiring.wires):
             if not touched:
@@ -224,15 +233,16 @@ class LeastSquares:
         return states
 
     def _solve_(self, k: int, metric: Tensor, wanted: Tensor, scale: float) -> float:
-        gate = scale * self.gates[k].flatten()
-        # Only the step is solved for, so what the state does not determine stays as it is.
-        rest = wanted.flatten() - metric @ gate
-        rank = metric.shape[-1] * torch.finfo(metric.dtype).eps
-        gate = gate + torch.linalg.pinv(metric, rtol=rank, hermitian=True) @ rest
+        metric, wanted = metric.cpu(), wanted.cpu()
+        gate = scale * self.gates[k].flatten().cpu()
+        # What the state hardly determines stays nearly as it is: a step's own length counts a little.
+        unit = torch.eye(16, dtype=metric.dtype) * (_CAUTION * metric.diagonal().sum())
+        if unit[0, 0] > 0:
+            gate = gate + torch.linalg.solve(metric + unit, wanted.flatten() - metric @ gate)
         # The state keeps norm 1, so that no gate grows at another's cost.
         norm = torch.dot(gate, metric @ gate).clamp_min(0).sqrt().item()
         if norm > 0:
-            self.gates[k] = (gate / norm).view(4, 4)
+            self.gates[k] = (gate / norm).view(4, 4).to(self.start.device)
         return norm if norm > 0 else scale
 
     def _solve_vector_(self, site: int, aim: Tensor, state: Tensor) -> Tensor:
@@ -248,6 +258,54 @@ class LeastSquares:
         self._state = state
         error, self._scale = self.goal.measure(state)
         return error
+
+
+def balance(gates: Sequence[Tensor], wiring: Wiring) -> list[Tensor]:
+    """The same circuit of free gates, with both ends of every wire between two gates equally large.
+
+    On such a wire M can be put behind the first gate and M⁻¹ before the second. Of all M one makes the sum of squares
+    of both gates least. Without it gates grow in directions that hardly matter, and single precision loses the rest.
+
+    Args:
+        gates: (4, 4) each, real, in the order in which they act.
+        wiring: Where they act.
+
+    Returns:
+        The new gates.
+    """
+    legs = [gate.view(2, 2, 2, 2) for gate in gates]  # shape: (first out, second out, first in, second in)
+    for site, touched in enumerate(wiring.wires):
+        for a, b in pairwise(touched):
+            out, into = site - wiring.gates[a][0], site - wiring.gates[b][0]
+            first, second = legs[a].movedim(out, 0), legs[b].movedim(2 + into, 0)
+            sizes = [_gram(first.flatten(1)), _gram(second.flatten(1))]
+            if not all(size.isfinite().all() and torch.linalg.det(size) > 0 for size in sizes):
+                continue
+            # The least sum is where M A M = B for M = XᵀX: M is the geometric mean of A⁻¹ and B.
+            change = _root(_geometric_mean(torch.linalg.inv(sizes[0]), sizes[1]))
+            legs[a] = torch.tensordot(change, first, 1).movedim(0, out)
+            legs[b] = torch.tensordot(torch.linalg.inv(change), second, 1).movedim(0, 2 + into)
+    return [leg.reshape(4, 4) for leg in legs]
+
+
+def _gram(rows: Tensor) -> Tensor:
+    gram = rows @ rows.T
+    return gram + torch.eye(2, dtype=gram.dtype, device=gram.device) * (_FLOOR * gram.diagonal().sum())
+
+
+def _root(matrix: Tensor) -> Tensor:
+    """Square root of a positive 2x2 matrix."""
+    root = torch.linalg.det(matrix).sqrt()
+    result: Tensor = (matrix + root * torch.eye(2).to(matrix)) / (matrix.diagonal().sum() + 2 * root).sqrt()
+    return result
+
+
+def _geometric_mean(first: Tensor, second: Tensor) -> Tensor:
+    """The positive 2x2 matrix M with ``M first⁻¹ M = second``."""
+    roots = [torch.linalg.det(matrix).sqrt() for matrix in (first, second)]
+    total = first / roots[0] + second / roots[1]
+    result: Tensor = total * (roots[0] * roots[1] / torch.linalg.det(total)).sqrt()
+    return result
 
 
 def norm_metric(gates: Sequence[Tensor], wiring: Wiring, start: Tensor, place: int, before: Tensor) -> Tensor:
