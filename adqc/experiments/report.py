@@ -270,9 +270,9 @@ def _circuits(walls: Mapping[str, BrickWall]) -> str:
     ]
     captions = [f"{html.escape(name)}: {wall.resources()}." for name, wall in walls.items()]
     return (
-        f'<h2>The circuits</h2>\n<div class="grid broad">{_figures(bodies, captions)}</div>\n'
-        '<p class="soft">Time runs to the right, every line is a qubit, every brick a gate on two of them; the darker, the '
-        "more it entangles them. On the left: which bit of which axis of the weight the qubit carries, 0 the most "
+        f'<h2>The circuits</h2>\n<div class="grid broad">{_figures(bodies, captions)}</div>\n<p class="soft">'
+        "Time runs to the right, every line is a qubit, every brick a gate on two of them; the darker, the more it "
+        "entangles them. On the left: which bit of which axis of the weight the qubit carries, 0 the most "
         "significant.</p>"
     )
 
