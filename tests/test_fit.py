@@ -9,7 +9,7 @@ from adqc.engine.statevector import product_state
 from adqc.fit import fit_, settle_
 from adqc.gates import gate_family
 from adqc.geometry import Wiring, wire
-from adqc.sweeps import Goal, Polar, act, environment, norm_metric, polar
+from adqc.sweeps import Goal, Polar, act, balance, environment, norm_metric, polar
 
 SWEPT = ("cartan", "so4", "cartan-su4", "su4", "free")
 
@@ -338,6 +338,16 @@ def test_norm_metric_is_the_gram_matrix(kind, sites, depth, monkeypatch):
                     patch.setattr(adqc.sweeps, "_norm_contraction", lambda *_: None)
                 metric = norm_metric(gates, wiring, start, place, before)
             assert torch.allclose(metric, columns.T @ columns)
+
+
+def test_balance_keeps_the_state_and_shrinks_the_gates():
+    wiring = wire("brick-wall", 6, 4)
+    gates = torch.randn(len(wiring.gates), 4, 4, dtype=torch.float64)
+    gates = gates * 10.0 ** torch.linspace(-3, 3, len(gates), dtype=torch.float64)[:, None, None]
+    state = product_state(torch.randn(6, 2, dtype=torch.float64))
+    balanced = balance(list(gates), wiring)
+    assert torch.allclose(oracle(balanced, wiring, state), oracle(gates, wiring, state), rtol=1e-9)
+    assert torch.stack(balanced).square().sum() < 0.01 * gates.square().sum()
 
 
 def test_a_polar_sweep_leaves_inactive_gates_alone():
