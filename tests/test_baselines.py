@@ -122,8 +122,9 @@ def test_hashing_shares_few_values_with_both_signs():
     layer = Hashing((50, 40), budget=16, generator=generator())
     assert layer.parameter_count == 16
     assert len(layer().detach().abs().unique()) == 16
-    entry = layer.signs[3, 7] * layer.values[layer.which[3, 7]]
-    assert layer()[3, 7] == entry
+    built, values = layer().detach().flatten().tolist(), layer.values.tolist()
+    for entry, sign, which in zip(built, layer.signs.flatten().tolist(), layer.which.flatten().tolist(), strict=True):
+        assert entry == sign * values[which]
     assert set(layer.signs.unique().tolist()) == {-1.0, 1.0}
 
 
