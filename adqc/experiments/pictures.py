@@ -64,7 +64,7 @@ def spectrum(series: Mapping[str, Tensor], *, alt: str) -> str:
     # The dense weight is the thing compared with, the circuit keeps its colour of the other pictures.
     order = {"circuit": 0, "dense": 4}
     for number, (name, values) in enumerate(series.items(), 1):
-        style = order.get(name, number)
+        style = order.get(name, number - 1)
         # What is below single precision is rounding.
         kept = values[values > 1e-6]
         axes.plot(
