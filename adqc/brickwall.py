@@ -186,8 +186,11 @@ class BrickWall(nn.Module):
             matrices = self.matrices()
             check_memory(self.layout, matrices)
             start = None if self.state is None else self.state.to(matrices.dtype)
-            tensor = engine.build(matrices, self.wiring, self.layout, start=start, route=route)
-            return (tensor * self.scale).to(self.scale.dtype)
+            scale = self.scale.to(matrices.real.dtype)
+            tensor = engine.build(
+                matrices, self.wiring, self.layout, scale=scale, start=start, route=route, unitary=self.family.unitary
+            )
+            return tensor.to(self.scale.dtype)
 
     @torch.no_grad()
     def set_gate_parameters_(self, params: Tensor) -> BrickWall:

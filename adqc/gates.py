@@ -6,6 +6,8 @@ same gate as torch matrices, in one call for a whole batch.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -96,17 +98,38 @@ def _cartan_operations(p: Any, wires: Any) -> None:
 
 
 def _cartan_matrices(params: Tensor) -> Tensor:
-    a, b = params[..., 0], params[..., 1]
-    total, difference = a + b, a - b
-    # exp(i(a XY + b YX)) turns the plane of |00>, |11> by a + b and that of |01>, |10> by a - b.
-    turns = torch.stack([-total, difference, -difference, total], dim=-1).unsqueeze(-2)  # shape: (..., 1, 4)
-    half = params[..., 2:] / 2
-    cos, sin = half.cos(), half.sin()
-    rotations = torch.stack([cos, -sin, sin, cos], dim=-1)  # shape: (..., 2, 4)
-    left = rotations[..., 0, :].unflatten(-1, (2, 1, 2, 1))
-    right = rotations[..., 1, :].unflatten(-1, (1, 2, 1, 2))
-    local: Tensor = (left * right).flatten(-4, -3).flatten(-2, -1)  # shape: (..., 4, 4)
-    return local * turns.cos() + local.flip(-1) * turns.sin()
+    # exp(i(a XY + b YX)) turns the plane of |00>, |11> by a + b and that of |01>, |10> by a - b. Each entry of the gate
+    # is a product of a cosine or sine of c/2, of d/2 and of a turn: a sum of cosines and sines of 8 angles.
+    angles, weights = _cartan_tables(params.dtype, params.device)
+    waves = params @ angles
+    flat = torch.cat([waves.cos(), waves.sin()], dim=-1) @ weights
+    gates: Tensor = flat.unflatten(-1, (4, 4))
+    return gates
+
+
+@functools.lru_cache(maxsize=16)
+def _cartan_tables(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """How the entries of a gate come from its parameters: ``[cos(p @ angles), sin(p @ angles)] @ weights``.
+
+    Returns:
+        (4, 8) and (16, 16).
+    """
+    # cos x cos y cos z is the mean of cos(±x ± y + z) over the signs, and sin is cos a quarter of a turn earlier.
+    signs = tuple(itertools.product((1, -1), repeat=3))
+    angles = [(s, s * u, t / 2, 1 / 2) for s, t, u in signs]
+    weights = torch.zeros(16, 4, 4, dtype=torch.float64, device="cpu")
+    for row, column, turned in itertools.product(range(4), range(4), (False, True)):
+        # The turn keeps a column or takes the opposite one, the sine of its angle with this sign.
+        inner, sign = (3 - column, -1 if column in (0, 2) else 1) if turned else (column, 1)
+        sines = []
+        for out, into in ((row // 2, inner // 2), (row % 2, inner % 2)):
+            sines.append(out != into)
+            sign *= -1 if out < into else 1
+        for at, (s, t, u) in enumerate(signs):
+            if (u == 1) == (column in (0, 3)):
+                half_turns, odd = divmod((s * turned + t * sines[0] + sines[1]) % 4, 2)
+                weights[at + 8 * odd, row, column] += sign * (-1 if half_turns else 1) / 4
+    return torch.tensor(angles, dtype=dtype, device=device).T, weights.reshape(16, 16).to(device, dtype)
 
 
 def _cartan_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -157,7 +157,11 @@ def _compare(name: str, wall: BrickWall) -> Iterator[Row]:
     ways: list[tuple[str, Callable[[], Tensor], bool]] = [
         ("pennylane", lambda: tensor_from_pennylane(wall), states * KEPT_STATES["pennylane"] < room),
         ("quimb", lambda: _tensor_from_quimb(wall), with_gradients),
-        (f"layer ({engine.choose_route(wall.wiring) if own in ('auto', 'halves') else own})", wall, with_gradients),
+        (
+            f"layer ({engine.describe_route(wall.wiring, wall.layout) if own in ('auto', 'halves') else own})",
+            wall,
+            with_gradients,
+        ),
     ]
     for route, build, fits in ways:
         values, gradients = _evaluate(wall, build, gradients=with_gradients and fits)

@@ -34,7 +34,12 @@ def test_every_family_passes_on_every_route(gate, wiring):
     found = verify(layer, show=False)
     assert found.passed
     assert found.largest < 1e-12
-    assert routes(found) == ["pennylane", "quimb", f"layer ({engine.choose_route(layer.circuit.wiring)})", "qasm"]
+    assert routes(found) == [
+        "pennylane",
+        "quimb",
+        f"layer ({engine.describe_route(layer.circuit.wiring, layer.circuit.layout)})",
+        "qasm",
+    ]
     assert all(row.values is not None and row.gradients is not None for row in found.rows[:3])
     real = layer.circuit.family.real and layer.circuit.family.unitary
     assert (found.rows[3].values is not None) == real

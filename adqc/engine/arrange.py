@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from torch import Tensor
@@ -22,6 +23,48 @@ def block_sizes(bits: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """
     runs = [[bit for _, bit in run] for _, run in groupby(enumerate(bits), key=lambda pair: pair[1] - pair[0])]
     return tuple(2 ** len(run) for run in runs), tuple(run[0] for run in runs)
+
+
+@dataclass(frozen=True)
+class Move:
+    """A permutation of axes, runs of axes that stay together merged.
+
+    Args:
+        shape: Sizes of the runs as they lie.
+        axes: The runs in their new order.
+        shape_back: Sizes of the runs in the new order.
+        axes_back: The permutation that undoes it.
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    shape_back: tuple[int, ...]
+    axes_back: tuple[int, ...]
+
+    @property
+    def run(self) -> int:
+        """Number of entries that stay side by side."""
+        return self.shape[-1] if self.axes[-1] == len(self.axes) - 1 else 1
+
+    def do(self, tensor: Tensor) -> Tensor:
+        """The tensor, flat, its axes in the new order."""
+        return tensor.reshape(self.shape).permute(self.axes).reshape(-1)
+
+    def undo(self, tensor: Tensor) -> Tensor:
+        """The inverse of :meth:`do`."""
+        return tensor.reshape(self.shape_back).permute(self.axes_back).reshape(-1)
+
+
+def find_move(axes: Sequence[Hashable], wanted: Sequence[Hashable]) -> Move | None:
+    """How axes of dimension 2 get from one order into another; None where they lie so already."""
+    where = {axis: at for at, axis in enumerate(axes)}
+    places = [where[axis] for axis in wanted]
+    if places == sorted(places):
+        return None
+    sizes, firsts = block_sizes(places)
+    ranked = sorted(range(len(firsts)), key=firsts.__getitem__)
+    order = tuple(ranked.index(k) for k in range(len(ranked)))
+    return Move(tuple(sizes[k] for k in ranked), order, sizes, tuple(ranked))
 
 
 def sort_bits(state: Tensor, layout: Layout) -> Tensor:

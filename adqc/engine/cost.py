@@ -1,0 +1,52 @@
+"""What a contraction costs: multiply-adds, bytes moved and calls, in seconds of a typical machine.
+
+Only ratios count: the figures choose between ways, they promise no time.
+"""
+
+from __future__ import annotations
+
+from adqc.engine.program import Piece, Program, Step
+
+# Measured on two cores in float32; see benchmarks/.
+CALL = 3e-6  # seconds for each call into torch
+RATE = 4e10  # multiply-adds a second in products with long sides
+BYTES = 8e9  # bytes a second, read and written, in copies
+ELEMENT = 4
+
+
+def product(rows: int, columns: int, rest: int) -> float:
+    """One matrix product, (rows, columns) x (columns, rest)."""
+    # Short sides keep the units half empty.
+    short = min(rows, columns, rest)
+    return CALL + rows * columns * rest / RATE * (1 + 8 / short)
+
+
+def copy(count: int, run: int = 16) -> float:
+    """Moving the axes of a tensor of ``count`` entries, ``run`` of which stay together."""
+    return CALL + 2 * ELEMENT * count / BYTES * (1 + 8 / run)
+
+
+def step_cost(step: Step, rows: int) -> float:
+    """One block applied."""
+    count = step.columns * step.rest
+    moved = 0.0 if step.move is None else copy(count, step.move.run)
+    return moved + CALL + product(rows, step.columns, step.rest)
+
+
+def piece_cost(piece: Piece, program: Program) -> float:
+    """All blocks of a piece, and its last move."""
+    found = sum(step_cost(step, program.groups[step.group].shape[0]) for step in piece.steps)
+    if piece.move is not None:
+        left, sites, right = piece.shape
+        found += copy(left * sites * right, piece.move.run)
+    return found
+
+
+def program_cost(program: Program) -> float:
+    """All pieces, and the blocks that they are made of."""
+    found = sum(piece_cost(piece, program) for piece in program.pieces)
+    for group in program.groups:
+        rows, columns = group.shape
+        entries = group.count * rows * columns
+        found += 8 * CALL + len(group.gates) * (8 * CALL + 4 * entries / RATE + 3 * ELEMENT * entries / BYTES)
+    return found

@@ -1,0 +1,140 @@
+"""The weight, built: two halves of the chain and one product, then what is left of a deep circuit on the whole state.
+
+The first layers of a circuit make little entanglement, so the halves share few bonds and one matrix product joins them.
+From some layer on the bonds would be wider than the state; from there the gates, fused into blocks, act on the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product as pairs
+
+from torch import Tensor
+
+from adqc.engine import cost
+from adqc.engine.arrange import Move, crop, find_move
+from adqc.engine.evolve import run_on, run_program
+from adqc.engine.fusion import Fusion
+from adqc.engine.products import multiply
+from adqc.engine.program import Program, make_program
+from adqc.engine.split import halves, shorten, whole
+from adqc.geometry import Layout, Wiring
+
+FUSIONS = (Fusion(4, False), Fusion(6, False), Fusion(6, True))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a weight is built.
+
+    Args:
+        head: The two halves of the first layers; None where all gates act on the whole state.
+        tail: The other layers, on the whole state; None where there are none.
+        first: Number of gates in the head.
+        join: How the bits of the joined halves get into their order: that of the weight, or of the sites before a tail.
+        seconds: What it costs, see :mod:`adqc.engine.cost`.
+    """
+
+    head: Program | None
+    tail: Program | None
+    first: int
+    join: Move | None
+    seconds: float
+
+
+@lru_cache(maxsize=256)
+def make_plan(wiring: Wiring, layout: Layout, route: str = "auto") -> Plan:
+    """The cheapest plan.
+
+    Args:
+        wiring: The sequence of gates.
+        layout: Shape and order of the sites.
+        route: ``"halves"`` (all layers in the head, where there are two sites), ``"fused"`` (all in the tail), or
+            ``"auto"``.
+    """
+    depth = len(wiring.layers)
+    lasts = {"fused": [0], "halves": [depth]}.get(route) or sorted({0, depth, *range(2, min(depth, 12), 2)})
+    plans = [plan for last in lasts for plan in _plans(wiring, layout, last)]
+    if not plans:
+        # One site, or one gate over all sites, cannot be cut.
+        plans = _plans(wiring, layout, 0)
+    return min(plans, key=lambda plan: plan.seconds)
+
+
+def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
+    depth = len(wiring.layers)
+    heads: list[tuple[Program | None, Move | None, float]] = [(None, None, 0.0)]
+    if last:
+        heads = []
+        early = shorten(wiring, 0, last)
+        ranks: Sequence[int] = layout.order if last == depth else range(wiring.sites)
+        for split, fusion in pairs(halves(early)[:2], FUSIONS):
+            # Wider than this a half would be larger than the state.
+            if split.bonds[0] + max(map(len, split.sites)) > max(wiring.sites, 8) + 2:
+                continue
+            made = make_program(early, split, fusion, ranks=ranks)
+            sites = [site for piece in made.pieces for site in piece.sites]
+            join = find_move(range(wiring.sites), [sites.index(site) for site in sorted(sites, key=lambda s: ranks[s])])
+            (_, left, bond), (_, right, _) = (piece.shape for piece in made.pieces)
+            seconds = cost.program_cost(made) + cost.product(left, bond, right)
+            heads.append((made, join, seconds + (0 if join is None else cost.copy(left * right, join.run))))
+        heads = sorted(heads, key=lambda entry: entry[2])[:1]
+    if not heads:
+        return []
+    ((head, join, seconds),) = heads
+    first = sum(wiring.layers[:last])
+    if last == depth:
+        return [Plan(head, None, first, join, seconds)]
+    late = shorten(wiring, last, depth) if last else wiring
+    tails = [make_program(late, whole(late), fusion, ranks=layout.order, running=bool(last)) for fusion in FUSIONS[1:]]
+    return [Plan(head, tail, first, join, seconds + cost.program_cost(tail)) for tail in tails]
+
+
+def materialise(
+    gates: Tensor,
+    wiring: Wiring,
+    layout: Layout,
+    scale: Tensor,
+    start: Tensor | None = None,
+    *,
+    route: str = "auto",
+    unitary: bool = False,
+) -> Tensor:
+    """The weight.
+
+    Args:
+        gates: (G, 4, 4), in the order in which they act.
+        wiring: Where they act.
+        layout: Shape and order of the sites.
+        scale: (), multiplies the weight.
+        start: (Q, 2), the product state to begin with; None for |0…0>.
+        route: As for :func:`make_plan`.
+        unitary: Whether the gates are unitary.
+
+    Returns:
+        A real tensor of ``layout.shape``.
+    """
+    plan = make_plan(wiring, layout, route)
+    if plan.head is None:
+        assert plan.tail is not None, "a plan without a head has a tail"
+        (state,) = run_program(gates, plan.tail, start, scale, unitary=unitary)
+    else:
+        head = gates if plan.tail is None else gates[: plan.first]
+        left, right = run_program(head, plan.head, start, scale, unitary=unitary)
+        state = _join(left.reshape(left.shape[1:]), right.reshape(right.shape[:2]), real=plan.tail is None)
+        if plan.join is not None:
+            state = plan.join.do(state)
+        if plan.tail is not None:
+            state = run_on(state.reshape(-1), gates[plan.first :], plan.tail, unitary=unitary)
+    if state.is_complex():
+        state = state.real
+    return crop(state.reshape(layout.padded), layout)
+
+
+def _join(left: Tensor, right: Tensor, *, real: bool) -> Tensor:
+    if not (real and left.is_complex()):
+        return multiply(left, right)
+    # Re(L R) = Re L Re R - Im L Im R: half the work of the complex product.
+    return multiply(left.real, right.real) - multiply(left.imag, right.imag)
