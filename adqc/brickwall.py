@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -66,6 +67,8 @@ class BrickWall(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        # The tensor made together with others, for each thread that is calling the model; see adqc.together_.
+        self.ready: dict[int, Tensor] = {}
         self.config = Circuit() if config is None else config
         self.layout: Layout = layout(shape, self.config.layout)
         self.wiring: Wiring = wire(self.config.wiring, self.layout.sites, self.config.depth)
@@ -148,11 +151,13 @@ class BrickWall(nn.Module):
 
     def gate_parameters(self) -> Tensor:
         """All p parameters of every gate, (G, p): the stored ones, and zeros where a gate stores fewer."""
+        return self._all_parameters(self.gates)
+
+    def _all_parameters(self, gates: Tensor) -> Tensor:
         count, each = len(self.wiring.gates), self.family.parameters
         if self._slots is None:
-            return self.gates.view(count, each)
-        full = self.gates.new_zeros(count * each)
-        return full.index_copy(0, self._stored_index(), self.gates).view(count, each)
+            return gates.view(count, each)
+        return gates.new_zeros(count * each).index_copy(0, self._stored_index(), gates).view(count, each)
 
     def _stored_index(self) -> Tensor:
         index = self._index
@@ -164,7 +169,10 @@ class BrickWall(nn.Module):
 
     def matrices(self) -> Tensor:
         """The gates, (G, 4, 4), in the order in which they act; at least float32, complex where the family is."""
-        params = self.gate_parameters()
+        return self._matrices(self.gates)
+
+    def _matrices(self, gates: Tensor) -> Tensor:
+        params = self._all_parameters(gates)
         return self.family.matrices(params.float() if params.dtype.itemsize < 4 else params)
 
     def forward(self, route: str | None = None) -> Tensor:
@@ -181,19 +189,36 @@ class BrickWall(nn.Module):
             MemoryError: If the tensor would not fit in memory.
             ValueError: If the route is unknown.
         """
+        if route is None and self.ready and (ready := self.ready.get(get_ident())) is not None:
+            return ready
         route = self.config.route if route is None else route
         if route not in ROUTES:
             raise ValueError(f"unknown route {route!r}: use one of {', '.join(ROUTES)}")
+        return self.build(self.gates, self.scale, self.state, route=route)
+
+    def build(self, gates: Tensor, scale: Tensor, state: Tensor | None = None, *, route: str = "auto") -> Tensor:
+        """The tensor that these numbers stand for, as a function of them alone; see :meth:`forward`.
+
+        Args:
+            gates: (P,), as ``self.gates``.
+            scale: (), as ``self.scale``.
+            state: (Q, 2), as ``self.state``.
+            route: One of :data:`adqc.config.ROUTES`.
+        """
         # A product of many gates keeps few digits in a 16-bit type, so autocast begins behind the weight.
-        with _without_autocast(self.scale.device.type):
-            matrices = self.matrices()
+        with _without_autocast(scale.device.type):
+            matrices = self._matrices(gates)
             check_memory(self.layout, matrices)
-            start = None if self.state is None else self.state.to(matrices.dtype)
-            scale = self.scale.to(matrices.real.dtype)
             tensor = engine.build(
-                matrices, self.wiring, self.layout, scale=scale, start=start, route=route, unitary=self.family.unitary
+                matrices,
+                self.wiring,
+                self.layout,
+                scale=scale.to(matrices.real.dtype),
+                start=None if state is None else state.to(matrices.dtype),
+                route=route,
+                unitary=self.family.unitary,
             )
-            return tensor.to(self.scale.dtype)
+            return tensor.to(scale.dtype)
 
     def pieces(self, chain: Chain) -> list[Tensor]:
         """The circuit cut in pieces whose product is the tensor, for applying it without building it.

@@ -23,8 +23,9 @@ def cartan_matrices(params: Tensor) -> Tensor:
         (…, 4, 4), real, ``matrix[out, in]``.
     """
     waves = params @ constant(ANGLES, params)
-    gates: Tensor = torch.cat([waves.cos(), waves.sin()], dim=-1) @ constant(WEIGHTS, params)
-    return gates.unflatten(-1, (4, 4))
+    flat = torch.cat([waves.cos(), waves.sin()], dim=-1) @ constant(WEIGHTS, params)
+    gates: Tensor = flat.unflatten(-1, (4, 4))
+    return gates
 
 
 # cos x cos y cos z is the mean of cos(±x ± y + z) over the signs.
