@@ -8,6 +8,7 @@ from adqc.checkpoint import load_, save
 from adqc.circuit import to_pennylane, to_quimb
 from adqc.compress import compress_, decompress_, plan
 from adqc.config import Circuit, Fit
+from adqc.explain import explain
 from adqc.finetune import finetune, parameter_groups
 from adqc.fit import fit_
 from adqc.gates import GateFamily, gate_family
@@ -28,6 +29,7 @@ __all__ = [
     "compress_",
     "convert",
     "decompress_",
+    "explain",
     "finetune",
     "fit_",
     "from_qasm",

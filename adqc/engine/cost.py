@@ -9,8 +9,10 @@ from adqc.engine.program import Piece, Program, Step
 
 # Measured on two cores in float32; see benchmarks/.
 CALL = 3e-6  # seconds for each call into torch
-RATE = 4e10  # multiply-adds a second in products with long sides
-BYTES = 8e9  # bytes a second, read and written, in copies
+RATE = 6e10  # multiply-adds a second in products with long sides
+BYTES = 1.2e10  # bytes a second, read and written, in copies and from memory
+CACHE = 2**25  # bytes; what is smaller and used again is read at the rate below
+CACHED = 4e10  # bytes a second
 ELEMENT = 4
 
 
@@ -63,4 +65,5 @@ def dense(rows: int, columns: int, batch: int, *, use: str) -> float:
     if use == "lookup":
         return copy(batch * columns)
     # A dense layer reads its weight from memory, whatever the batch.
-    return product(rows, columns, batch) + ELEMENT * rows * columns / BYTES
+    size = ELEMENT * rows * columns
+    return product(rows, columns, batch) + size / (CACHED if size < CACHE else BYTES)

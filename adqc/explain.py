@@ -1,0 +1,190 @@
+"""Which way a layer takes from its circuit to its output, and what each way costs."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adqc.brickwall import BrickWall
+from adqc.engine import cost, describe_route
+from adqc.engine.chain import make_chain
+from adqc.engine.materialise import make_plan
+from adqc.matrix_free import choose, predict
+from adqc.tables import make_table, to_text
+
+# A layer is used in three situations; whether a backward pass follows, and whether what is built is kept.
+SITUATIONS = {"training step": (True, False), "inference, built anew": (False, False), "inference, kept": (False, True)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """One way in one situation.
+
+    Args:
+        situation: One of :data:`SITUATIONS`.
+        way: ``"build"`` or ``"matrix-free"``.
+        chosen: Whether ``route="auto"`` takes it.
+        predicted: What the cost model says, in seconds of a typical machine; only ratios count.
+        measured: Seconds here; None where it was not run.
+        note: How it is done.
+    """
+
+    situation: str
+    way: str
+    chosen: bool
+    predicted: float
+    measured: float | None
+    note: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What :func:`explain` found; printed, it is a table."""
+
+    title: str
+    ways: tuple[Way, ...]
+
+    def __str__(self) -> str:
+        columns = ["situation", "way", "chosen", ">predicted [ms]", ">measured [ms]", "how"]
+        cells = [
+            [
+                w.situation,
+                w.way,
+                "yes" if w.chosen else "",
+                _milliseconds(w.predicted),
+                _milliseconds(w.measured),
+                w.note,
+            ]
+            for w in self.ways
+        ]
+        return to_text(make_table(self.title, columns, cells))
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{1e3 * seconds:.3g}"
+
+
+def explain(layer: nn.Module, batch: int | Tensor, *, measure: bool = True) -> Explanation:
+    """The choice that a layer makes for a batch, and the predicted and measured cost of each way.
+
+    Args:
+        layer: A layer of :mod:`adqc.nn`.
+        batch: An input; or the number of inputs (or indices) for ``Linear`` and ``Embedding``.
+        measure: Whether to run each way, too; the layer is left as it is.
+
+    Returns:
+        The table.
+
+    Raises:
+        TypeError: If the layer has no circuit of its own.
+        ValueError: If a convolution gets a number instead of an input.
+
+    Example:
+        >>> import adqc
+        >>> layer = adqc.nn.Linear(64, 64, circuit=adqc.Circuit(depth=4))
+        >>> [way.way for way in adqc.explain(layer, 8, measure=False).ways if way.chosen]
+        ['build', 'build', 'build']
+    """
+    wall = getattr(layer, "circuit", None)
+    if not isinstance(wall, BrickWall):
+        raise TypeError(f"explain needs a layer of adqc.nn, got {type(layer).__name__}: compress it first")
+    use, x, count = _prepare(layer, wall, batch)
+    ways = []
+    for situation, (training, kept) in SITUATIONS.items():
+        rounded = 1 << max(0, count - 1).bit_length()
+        chain = make_chain(wall.wiring, wall.layout, rounded, use=use, kept=kept, real=wall.family.real)
+        taken = choose(wall, count, use=use, kept=kept, training=training)
+        built = cost.dense(wall.shape[0], math.prod(wall.shape[1:]), rounded, use=use)
+        built += 0 if kept else make_plan(wall.wiring, wall.layout).seconds
+        own = wall.config.route if wall.config.route not in ("auto", "matrix-free") else "auto"
+        how = describe_route(wall.wiring, wall.layout) if own == "auto" else own
+        seconds = _measure(layer, x, own, training, kept) if measure and _fits(wall) else None
+        # Routes are choices of the wall as well: "auto" with a chain is matrix-free, all else builds.
+        ways.append(Way(situation, "build", taken is None, (3 if training else 1) * built, seconds, how))
+        if chain is None:
+            continue
+        free, _ = predict(wall, chain, rounded, use=use, kept=kept, training=training)
+        seconds = _measure(layer, x, "matrix-free", training, kept) if measure else None
+        sizes = " · ".join(f"{r}×{c}" for r, c in zip(chain.rows, chain.columns, strict=True))
+        note = f"pieces {sizes}, bonds {', '.join(map(str, chain.bonds))}"
+        ways.append(Way(situation, "matrix-free", taken is not None, free, seconds, note))
+    title = f"{type(layer).__name__} {'×'.join(map(str, wall.shape))}, {wall.sites} qubits, batch {count:,}"
+    return Explanation(title, tuple(ways))
+
+
+def _prepare(layer: nn.Module, wall: BrickWall, batch: int | Tensor) -> tuple[str, Tensor, int]:
+    device, dtype = wall.scale.device, wall.scale.dtype
+    if isinstance(layer, nn.Embedding):
+        index = batch if isinstance(batch, Tensor) else torch.randint(wall.shape[0], (batch,), device=device)
+        return "lookup", index, index.numel()
+    if isinstance(layer, nn.Linear):
+        x = batch if isinstance(batch, Tensor) else torch.randn(batch, wall.shape[1], device=device, dtype=dtype)
+        return "linear", x, x.numel() // x.shape[-1]
+    if not isinstance(batch, Tensor):
+        raise ValueError(f"explain needs an input for {type(layer).__name__}, as its size counts, got {batch!r}")
+    steps: tuple[int, ...] = layer.stride  # type: ignore[assignment]
+    count = batch.shape[0] * math.prod(-(-n // step) for n, step in zip(batch.shape[2:], steps, strict=True))
+    return "conv", batch, count
+
+
+def _fits(wall: BrickWall) -> bool:
+    return math.prod(wall.layout.padded) <= 2**26
+
+
+def _measure(layer: Any, x: Tensor, route: str, training: bool, kept: bool) -> float:
+    twin = copy.deepcopy(layer).train(not kept)
+    # Building is forced by any route but auto and matrix-free; halves falls back to fused where it must.
+    twin.circuit.config = dataclasses.replace(twin.circuit.config, route=route)
+    if route == "auto":
+        twin.forward = _building(twin)
+    x = x.detach()
+    if training and x.is_floating_point():
+        x.requires_grad_()
+
+    def run() -> None:
+        with torch.set_grad_enabled(training):
+            y = twin(x)
+        if training:
+            y.sum().backward()
+
+    return median_seconds(run, x.device)
+
+
+def _building(layer: Any) -> Callable[[Tensor], Tensor]:
+    """torch's own forward with the weight."""
+
+    def forward(x: Tensor) -> Tensor:
+        if isinstance(layer, nn.Linear):
+            return torch.nn.functional.linear(x, layer.weight, layer.bias)
+        if isinstance(layer, nn.Embedding):
+            return torch.nn.functional.embedding(x, layer.weight, layer.padding_idx)
+        found: Tensor = layer._conv_forward(x, layer.weight, layer.bias)
+        return found
+
+    return forward
+
+
+def median_seconds(run: Callable[[], object], device: torch.device, *, budget: float = 0.2) -> float:
+    """Median time of a call, over at least 3 calls and about ``budget`` seconds, after one to warm up."""
+    run()
+    seconds: list[float] = []
+    while len(seconds) < 3 or sum(seconds) < budget:
+        _wait(device)
+        begin = time.perf_counter()
+        run()
+        _wait(device)
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,77 @@
+"""Does the cost model pick the fastest way? A grid of layers, each way measured.
+
+    python -m benchmarks.grid [--points 120] [--threads 2] [--out benchmarks/results/grid.json]
+
+Sizes 2^6 to 2^13 a side, batch 1 to 4096, depth 1 to 16, both layouts, both wirings, training and inference; the points
+are drawn from the whole grid with a fixed seed. A choice counts as right where it is the fastest or within 1.3 of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+from pathlib import Path
+
+import torch
+
+import adqc
+from benchmarks.machine import describe
+
+RIGHT = 1.3
+# A way that is thought to take longer than this is not run for the grid.
+LONGEST = 3.0
+
+
+def points() -> list[tuple[int, int, int, str, str]]:
+    """All points: size, batch, depth, layout, wiring."""
+    sizes = [2**k for k in range(6, 14)]
+    batches = [1, 4, 16, 64, 256, 1024, 4096]
+    depths = [1, 2, 3, 4, 6, 8, 12, 16]
+    return list(itertools.product(sizes, batches, depths, adqc.geometry.LAYOUTS, adqc.geometry.WIRINGS))
+
+
+def main() -> None:
+    """Measure, print how often the choice was right, write the JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.grid", description="Check the cost model's choices.")
+    parser.add_argument("--points", type=int, default=120)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/grid.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows = []
+    for size, batch, depth, layout, wiring in random.Random(0).sample(points(), options.points):
+        config = adqc.Circuit(depth=depth, layout=layout, wiring=wiring)
+        layer = adqc.nn.Linear(size, size, circuit=config, generator=torch.Generator().manual_seed(0))
+        planned = adqc.explain(layer, batch, measure=False)
+        if max(way.predicted for way in planned.ways) > LONGEST:
+            # Where one way is out of the question by far, that one is not run.
+            best = {way.situation: way for way in planned.ways if way.chosen}
+            worst = [w.predicted / best[w.situation].predicted for w in planned.ways if not w.chosen]
+            print(f"{size:5} {batch:5} {depth:3} {layout:11} {wiring:10} left out: predicted ratio {min(worst):.0f}")
+            continue
+        found = adqc.explain(layer, batch)
+        for situation in {way.situation for way in found.ways}:
+            ways = [way for way in found.ways if way.situation == situation and way.measured is not None]
+            fastest = min(way.measured for way in ways)
+            taken = next(way for way in ways if way.chosen)
+            ratio = taken.measured / fastest
+            rows.append(
+                {
+                    "size": size, "batch": batch, "depth": depth, "layout": layout, "wiring": wiring,
+                    "situation": situation, "chosen": taken.way, "ratio": ratio,
+                    "ways": {way.way: {"predicted": way.predicted, "measured": way.measured} for way in ways},
+                }
+            )  # fmt: skip
+            if ratio > RIGHT:
+                figures = ", ".join(f"{w.way} {w.predicted * 1e3:.2f}/{w.measured * 1e3:.2f}" for w in ways)
+                print(f"{size:5} {batch:5} {depth:3} {layout:11} {wiring:10} {situation}: {ratio:.1f}× ({figures})")
+    right = sum(row["ratio"] <= RIGHT for row in rows)
+    print(f"right in {right} of {len(rows)} cases ({100 * right / len(rows):.1f} %; target 90 %)")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps({"machine": describe(options.threads), "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
