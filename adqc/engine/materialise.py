@@ -6,6 +6,7 @@ From some layer on the bonds would be wider than the state; from there the gates
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,6 +35,7 @@ class Plan:
         head: The two halves of the first layers; None where all gates act on the whole state.
         tail: The other layers, on the whole state; None where there are none.
         first: Number of gates in the head.
+        swapped: Whether the second half's bits come first in the product.
         join: How the bits of the joined halves get into their order: that of the weight, or of the sites before a tail.
         seconds: What it costs, see :mod:`adqc.engine.cost`.
     """
@@ -41,6 +43,7 @@ class Plan:
     head: Program | None
     tail: Program | None
     first: int
+    swapped: bool
     join: Move | None
     seconds: float
 
@@ -72,7 +75,7 @@ def _make_plan(wiring: Wiring, layout: Layout, route: str) -> Plan:
 
 def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
     depth = len(wiring.layers)
-    heads: list[tuple[Program | None, Move | None, float]] = [(None, None, 0.0)]
+    heads: list[tuple[Program | None, bool, Move | None, float]] = [(None, False, None, 0.0)]
     if last:
         heads = []
         early = shorten(wiring, 0, last)
@@ -82,21 +85,32 @@ def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
             if split.bonds[0] + max(map(len, split.sites)) > max(wiring.sites, 8) + 2:
                 continue
             made = make_program(early, split, fusion, ranks=ranks)
-            sites = [site for piece in made.pieces for site in piece.sites]
-            join = find_move(range(wiring.sites), [sites.index(site) for site in sorted(sites, key=lambda s: ranks[s])])
+            swapped, join = _find_join(made, ranks)
             (_, left, bond), (_, right, _) = (piece.shape for piece in made.pieces)
             seconds = cost.program_cost(made) + cost.product(left, bond, right)
-            heads.append((made, join, seconds + (0 if join is None else cost.copy(left * right, join.run))))
-        heads = sorted(heads, key=lambda entry: entry[2])[:1]
+            seconds += 0 if join is None else cost.copy(left * right, join.run)
+            heads.append((made, swapped, join, seconds))
+        heads = sorted(heads, key=lambda entry: entry[3])[:1]
     if not heads:
         return []
-    ((head, join, seconds),) = heads
+    ((head, swapped, join, seconds),) = heads
     first = sum(wiring.layers[:last])
     if last == depth:
-        return [Plan(head, None, first, join, seconds)]
+        return [Plan(head, None, first, swapped, join, seconds)]
     late = shorten(wiring, last, depth) if last else wiring
     tails = [make_program(late, whole(late), fusion, ranks=layout.order, running=bool(last)) for fusion in FUSIONS[1:]]
-    return [Plan(head, tail, first, join, seconds + cost.program_cost(tail)) for tail in tails]
+    return [Plan(head, tail, first, swapped, join, seconds + cost.program_cost(tail)) for tail in tails]
+
+
+def _find_join(program: Program, ranks: Sequence[int]) -> tuple[bool, Move | None]:
+    """Which half comes first in the product, and how the bits are moved behind it: in runs as long as possible."""
+    found = []
+    for swapped in (False, True):
+        pieces = reversed(program.pieces) if swapped else program.pieces
+        sites = [site for piece in pieces for site in piece.sites]
+        wanted = sorted(sites, key=lambda site: ranks[site])
+        found.append((swapped, find_move(sites, wanted)))
+    return max(found, key=lambda pair: math.inf if pair[1] is None else pair[1].run)
 
 
 def materialise(
@@ -130,7 +144,10 @@ def materialise(
     else:
         head = gates if plan.tail is None else gates[: plan.first]
         left, right = run_program(head, plan.head, start, scale, unitary=unitary)
-        state = _join(left.reshape(left.shape[1:]), right.reshape(right.shape[:2]), real=plan.tail is None)
+        left, right = left.reshape(left.shape[1:]), right.reshape(right.shape[:2])
+        if plan.swapped:
+            left, right = right.mT, left.mT
+        state = _join(left, right, real=plan.tail is None)
         if plan.join is not None:
             state = move_axes(state, plan.join)
         if plan.tail is not None:
