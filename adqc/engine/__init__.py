@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from adqc.engine.arrange import to_tensor
-from adqc.engine.materialise import make_plan, materialise
+from adqc.engine.materialise import build_weight, make_plan
 from adqc.engine.network import contract_network
 from adqc.engine.statevector import run_gates
 from adqc.geometry import Layout, Wiring
@@ -47,7 +47,7 @@ def build(
         A real tensor of ``layout.shape``.
     """
     if route not in ("network", "gates"):
-        return materialise(gates, wiring, layout, scale, start, route=route, unitary=unitary)
+        return build_weight(gates, wiring, layout, scale, start, route=route, unitary=unitary)
     ways = {"network": contract_network, "gates": run_gates}
     state = ways[route](gates, wiring, start)
     return to_tensor(state.real if state.is_complex() else state, layout) * scale

@@ -113,7 +113,7 @@ def _find_join(program: Program, ranks: Sequence[int]) -> tuple[bool, Move | Non
     return max(found, key=lambda pair: math.inf if pair[1] is None else pair[1].run)
 
 
-def materialise(
+def build_weight(
     gates: Tensor,
     wiring: Wiring,
     layout: Layout,

@@ -1,0 +1,132 @@
+"""Programs: every way to cut and fuse, and the ways to save memory in the backward pass, against the oracle."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from route_suite import Case, make_wall
+
+import adqc
+from adqc.engine import evolve, materialise
+from adqc.engine.evolve import run_program
+from adqc.engine.fusion import Fusion, fuse
+from adqc.engine.program import make_program
+from adqc.engine.split import cut, halves, shorten, slopes, whole
+from adqc.engine.statevector import run_gates
+from adqc.gates import FAMILIES
+from adqc.geometry import wire
+
+FUSIONS = (Fusion(2, False), Fusion(4, False), Fusion(6, False), Fusion(4, True), Fusion(6, True))
+
+
+def joined(pieces):
+    """The product of all pieces, flat."""
+    state = pieces[0].flatten(0, 1)
+    for piece in pieces[1:]:
+        state = (state @ piece.flatten(1)).reshape(-1, piece.shape[2])
+    return state.flatten()
+
+
+@pytest.mark.parametrize("wiring", ["brick-wall", "staircase"])
+@pytest.mark.parametrize("gate", ["cartan", "su4", "free"])
+@pytest.mark.parametrize(("sites", "depth"), [(1, 2), (2, 3), (5, 4), (7, 5)])
+def test_every_cut_and_every_fusion(wiring, gate, sites, depth):
+    wall = make_wall(Case(gate, wiring, "rows-first", depth, (2**sites,)))
+    gates, state = wall.matrices().detach(), None if wall.state is None else wall.state.detach()
+    due = run_gates(gates, wall.wiring, state)
+    places = range(1 - depth, sites + depth)
+    for fusion, slope in itertools.product(FUSIONS, slopes(wall.wiring)):
+        chosen = [(p,) for p in places] + [(p, p + 2) for p in places] + [(p, p + 1, p + 3) for p in places]
+        splits = [whole(wall.wiring), *(cut(wall.wiring, each, slope) for each in chosen)]
+        for split in filter(None, splits):
+            program = make_program(wall.wiring, split, fusion)
+            found = joined(run_program(gates, program, state))
+            torch.testing.assert_close(found, due, rtol=0, atol=1e-10 * max(1, due.abs().max().item()))
+
+
+@pytest.mark.parametrize("wiring", ["brick-wall", "staircase"])
+@pytest.mark.parametrize("fusion", FUSIONS, ids=str)
+def test_blocks_hold_every_gate_once_and_are_no_wider_than_said(wiring, fusion):
+    circuit = wire(wiring, 11, 6)
+    blocks = fuse(circuit, range(len(circuit.gates)), fusion)
+    assert sorted(k for block in blocks for k in block.gates) == list(range(len(circuit.gates)))
+    assert max(block.high - block.low for block in blocks) <= fusion.width
+    # On every wire the gates come in their order.
+    flat = [k for block in blocks for k in block.gates]
+    for gates in circuit.wires:
+        assert [k for k in flat if k in gates] == list(gates)
+
+
+def test_cuts_need_few_bonds():
+    # DESIGN: at most 4 for each gate across, 2 for one of the first layer; half a slanted staircase's.
+    for depth in range(1, 9):
+        assert halves(wire("brick-wall", 12, depth))[0].bonds[0] <= depth
+        assert halves(wire("staircase", 12, depth))[0].bonds[0] <= depth
+    early = shorten(wire("brick-wall", 6, 4), 1, 3)
+    assert early.gates == wire("brick-wall", 6, 3).gates[3:]
+
+
+@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("route", ["halves", "fused", "auto"])
+def test_gradients_where_operands_are_computed_again(gate, route, monkeypatch):
+    wall = make_wall(Case(gate, "brick-wall", "interleaved", 9, (16, 20)))
+    seed = torch.randn(16, 20, dtype=torch.float64)
+    due = torch.autograd.grad(wall("gates"), list(wall.parameters()), seed)
+    monkeypatch.setattr(evolve, "KEEP", 0)
+    found = torch.autograd.grad(wall(route), list(wall.parameters()), seed)
+    for a, b in zip(found, due, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-9 * max(1, b.abs().max().item()))
+
+
+def saved_bytes(build):
+    """Bytes that autograd keeps for the backward pass, each storage counted once."""
+    kept = {}
+
+    def pack(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        build()
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("depth", [32, 128])
+def test_a_deep_unitary_circuit_keeps_few_states(depth, monkeypatch):
+    monkeypatch.setattr(evolve, "KEEP", 2**20)
+    wall = adqc.BrickWall((256, 256), adqc.Circuit(depth=depth, start="haar"))
+    state = 2**16 * 4
+    gates = saved_bytes(wall.matrices) + 10 * wall.matrices().numel() * 4
+    blocks = 4 * 64 * 64 * 2 * len(fuse(wall.wiring, range(len(wall.wiring.gates)), Fusion(6, True)))
+    assert saved_bytes(wall) <= 6 * state + gates + 4 * blocks
+    # With all operands kept it would be many more.
+    monkeypatch.setattr(evolve, "KEEP", 2**40)
+    assert saved_bytes(wall) > depth / 4 * state
+
+
+def test_a_deep_circuit_of_free_gates_keeps_a_root_of_its_states(monkeypatch):
+    config = adqc.Circuit(depth=64, gate="free", route="fused")
+    wall = adqc.BrickWall((512, 256), config)
+    monkeypatch.setattr(evolve, "KEEP", 2**40)
+    all_kept = saved_bytes(wall)
+    monkeypatch.setattr(evolve, "KEEP", 0)
+    assert saved_bytes(wall) < 0.5 * all_kept
+
+
+def test_plans_are_kept_and_bounded():
+    wall = adqc.BrickWall((64, 64), adqc.Circuit(depth=4))
+    first = materialise.make_plan(wall.wiring, wall.layout)
+    assert materialise.make_plan(wall.wiring, wall.layout) is first
+    assert materialise._make_plan.cache_info().maxsize is not None
+
+
+@pytest.mark.parametrize(
+    ("shape", "depth", "route"),
+    [((1024, 1024), 4, "halves"), ((1024, 1024), 8, "halves"), ((256, 256), 20, "halves + fused"), ((4,), 9, "fused")],
+)
+def test_what_auto_takes(shape, depth, route):
+    wall = adqc.BrickWall(shape, adqc.Circuit(depth=depth))
+    found = adqc.engine.describe_route(wall.wiring, wall.layout)
+    assert found == route

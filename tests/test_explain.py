@@ -1,0 +1,50 @@
+"""What a layer's choice is, and that it can be read."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import adqc
+
+
+def test_large_layers_are_applied_small_ones_built():
+    large = adqc.nn.Linear(4096, 4096, circuit=adqc.Circuit(depth=4, layout="rows-first"))
+    small = adqc.nn.Linear(64, 64, circuit=adqc.Circuit(depth=4))
+    for layer, way in ((large, "matrix-free"), (small, "build")):
+        found = adqc.explain(layer, 64, measure=False)
+        assert {w.way for w in found.ways if w.chosen} == {way}
+
+
+@pytest.mark.parametrize(
+    ("layer", "batch"),
+    [
+        (adqc.nn.Linear(32, 24, circuit=adqc.Circuit(depth=3)), 5),
+        (adqc.nn.Embedding(50, 16, circuit=adqc.Circuit(depth=3)), 7),
+        (adqc.nn.Conv2d(3, 8, 3, circuit=adqc.Circuit(depth=3, layout="rows-first")), torch.randn(2, 3, 6, 6)),
+    ],
+    ids=["linear", "embedding", "conv"],
+)
+def test_every_way_is_measured_and_the_layer_left_alone(layer, batch):
+    before = copy.deepcopy(layer.state_dict())
+    found = adqc.explain(layer, batch)
+    situations = {w.situation for w in found.ways}
+    assert len(situations) == 3
+    for situation in situations:
+        ways = [w for w in found.ways if w.situation == situation]
+        assert sorted(w.way for w in ways) == ["build", "matrix-free"]
+        assert sum(w.chosen for w in ways) == 1
+        assert all(w.measured > 0 and w.predicted > 0 for w in ways)
+    assert "matrix-free" in str(found)
+    assert layer.training
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+
+
+def test_what_cannot_be_explained():
+    with pytest.raises(TypeError, match=r"explain needs a layer of adqc\.nn, got Linear: compress it first"):
+        adqc.explain(nn.Linear(3, 3), 1)
+    with pytest.raises(ValueError, match="explain needs an input for Conv2d"):
+        adqc.explain(adqc.nn.Conv2d(3, 8, 3), 4)
