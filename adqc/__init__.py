@@ -14,6 +14,7 @@ from adqc.gates import GateFamily, gate_family
 from adqc.gauge import convert
 from adqc.qasm import card, from_qasm, to_qasm
 from adqc.relax import project_, relax_, unitarity
+from adqc.simplify import simplify
 from adqc.verify import verify
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ __all__ = [
     "project_",
     "relax_",
     "save",
+    "simplify",
     "to_pennylane",
     "to_qasm",
     "to_quimb",
