@@ -8,6 +8,7 @@ from adqc.checkpoint import load_, save
 from adqc.circuit import to_pennylane, to_quimb
 from adqc.compress import compress_, decompress_, plan
 from adqc.config import Circuit, Fit
+from adqc.exchange import from_pennylane, from_quimb
 from adqc.finetune import finetune, parameter_groups
 from adqc.fit import fit_
 from adqc.gates import GateFamily, gate_family
@@ -30,7 +31,9 @@ __all__ = [
     "decompress_",
     "finetune",
     "fit_",
+    "from_pennylane",
     "from_qasm",
+    "from_quimb",
     "gate_family",
     "load_",
     "nn",

@@ -253,9 +253,7 @@ class Resources:
     cx_layers: int | None = None
 
     def __str__(self) -> str:
-        cx = "no CX count (gates are not unitary)"
-        if self.cx is not None:
-            cx = f"{self.cx} CX in {self.cx_layers} layers, {self.rotations} rotations, {self.fixed} fixed one-qubit gates"
+        cx = "no CX count (gates are not unitary)" if self.cx is None else f"{self.cx} CX"
         return (
             f"{self.qubits} qubits, {self.gates} two-qubit gates, {cx}, depth {self.depth} in two-qubit layers, "
             f"{self.parameters} parameters"

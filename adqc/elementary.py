@@ -73,7 +73,8 @@ def _widen(gate: Matrix, places: Sequence[int]) -> Matrix:
     """A gate on the places given of a pair, as a gate on the pair."""
     if len(places) == 2:
         return gate if places[0] == 0 else gate[_SWAP][:, _SWAP]
-    return np.kron(gate, np.eye(2)) if places[0] == 0 else np.kron(np.eye(2), gate)
+    wide: Matrix = np.kron(gate, np.eye(2)) if places[0] == 0 else np.kron(np.eye(2), gate)
+    return wide
 
 
 def run(qubits: int, instructions: Iterable[Instruction]) -> Matrix:
@@ -89,21 +90,25 @@ def run(qubits: int, instructions: Iterable[Instruction]) -> Matrix:
 
 
 def one_qubit(gate: Matrix, wire: int) -> tuple[list[Instruction], float]:
-    """A one-qubit gate as ``rz ry rz``, fewer where they suffice, and the phase that is left."""
-    phase = cmath.phase(gate[0, 0] * gate[1, 1] - gate[0, 1] * gate[1, 0]) / 2
-    gate = gate * cmath.exp(-1j * phase)
-    (low, _), (side, high) = gate
-    middle = 2 * math.atan2(abs(side), abs(high))
+    """A unitary one-qubit gate as ``ry``, ``ry h`` or ``rz ry rz``, fewer where they suffice, and the phase left."""
     if not gate.imag.any():
-        turns = [("ry", 2 * math.atan2(side.real, low.real))]
-    elif abs(side) < 1e-16:
-        turns = [("rz", 2 * cmath.phase(high))]
-    elif abs(high) < 1e-16:
-        turns = [("ry", math.pi), ("rz", 2 * cmath.phase(side))]
-    else:
-        total, difference = cmath.phase(high), cmath.phase(side)
-        turns = [("rz", total - difference), ("ry", middle), ("rz", total + difference)]
-    return [Instruction(name, angle, (wire,)) for name, angle in turns if angle], phase
+        reflects = (gate[0, 0] * gate[1, 1] - gate[0, 1] * gate[1, 0]).real < 0
+        low, side = ((_FIXED["h"] @ gate if reflects else gate)[:, 0]).real
+        listed = _rotations([("ry", 2 * math.atan2(side, low))], wire)
+        return ([*listed, Instruction("h", 0.0, (wire,))] if reflects else listed), 0.0
+    phase = cmath.phase(gate[0, 0] * gate[1, 1] - gate[0, 1] * gate[1, 0]) / 2
+    side, high = gate[1] * cmath.exp(-1j * phase)
+    if abs(side) < 1e-16:
+        return _rotations([("rz", 2 * cmath.phase(high))], wire), phase
+    if abs(high) < 1e-16:
+        return _rotations([("ry", math.pi), ("rz", 2 * cmath.phase(side))], wire), phase
+    total, difference = cmath.phase(high), cmath.phase(side)
+    turns = [("rz", total - difference), ("ry", 2 * math.atan2(abs(side), abs(high))), ("rz", total + difference)]
+    return _rotations(turns, wire), phase
+
+
+def _rotations(turns: list[tuple[str, float]], wire: int) -> list[Instruction]:
+    return [Instruction(name, angle, (wire,)) for name, angle in turns if angle]
 
 
 # --- onto a wiring ----------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Any two-qubit gate as elementary ones: at most 3 CX, 2 for real gates, exact near every special point.
 
 ``exp(i(a XX + b YY + c ZZ))`` takes 3 CX (quant-ph/0308006, Fig. 6), 2 where one of the three is zero, and 1 where it
-is a CX up to one-qubit gates. The three numbers come from eigenvectors that are right to rounding however close eigenvalues
-are (see :mod:`adqc.gauge`), so nothing is lost near the identity or at the corners of the Weyl chamber.
+is a CX up to one-qubit gates. The three numbers come from eigenvectors that are right to rounding however close
+eigenvalues are (see :mod:`adqc.gauge`), so nothing is lost near the identity or at the corners of the Weyl chamber.
 """
 
 from __future__ import annotations

@@ -11,16 +11,22 @@ import numpy as np
 from adqc.elementary import ROTATIONS, Instruction, Matrix, matrix, one_qubit
 
 _NEGLIGIBLE = 1e-15
-_Z = np.diag([1, -1]).astype(np.complex128)
-_X = np.array([[0, 1], [1, 0]], dtype=np.complex128)
 _ONE = np.eye(2, dtype=np.complex128)
+_PAULIS = (
+    np.array([[0, 1], [1, 0]], dtype=np.complex128),
+    np.array([[0, -1j], [1j, 0]], dtype=np.complex128),
+    np.diag([1, -1]).astype(np.complex128),
+)
+# What passes the control and the target of a CX unchanged.
+_PASSES = {"c": _PAULIS[2], "t": _PAULIS[0]}
 
 
 def merge(instructions: Sequence[Instruction], *, fresh: bool = True) -> tuple[list[Instruction], float]:
     """Fewer gates for the same state: neighbouring one-qubit gates become one, and CX that undo each other go.
 
-    A run of real one-qubit gates becomes one ``ry``, of complex ones ``rz ry rz``. What only turns |0> goes, and so
-    does a CX whose control is a qubit that is still |0>.
+    A run of real one-qubit gates becomes one ``ry``, of complex ones ``rz ry rz``, or ``rz ry`` where a CX lets the
+    last turn pass; whichever way takes the fewest gates is taken. What only turns |0> goes, and so does a CX whose
+    control is a qubit that is still |0>.
 
     Args:
         instructions: The circuit.
@@ -29,38 +35,45 @@ def merge(instructions: Sequence[Instruction], *, fresh: bool = True) -> tuple[l
     Returns:
         The instructions, and the phase φ: the old circuit is ``exp(i φ)`` times the new one.
     """
-    found, phase = _merge_once(instructions, fresh)
+    ways = [
+        (list(instructions), 0.0),
+        *(_merge_until_done(instructions, fresh, passing) for passing in ("", "c", "ct")),
+    ]
+    return min(ways, key=lambda way: (sum(one.name == "cx" for one in way[0]), len(way[0])))
+
+
+def _merge_until_done(
+    instructions: Sequence[Instruction], fresh: bool, passing: str
+) -> tuple[list[Instruction], float]:
+    found, phase = _merge_once(instructions, fresh, passing)
     while True:
-        again, rest = _merge_once(_cancel(found), fresh)
-        phase += rest
-        if len(again) == len(found):
-            return again, math.remainder(phase, 2 * math.pi)
-        found = again
+        again, rest = _merge_once(_cancel(found), fresh, passing)
+        if len(again) >= len(found):
+            return found, phase
+        found, phase = again, phase + rest
 
 
-def _merge_once(instructions: Sequence[Instruction], fresh: bool) -> tuple[list[Instruction], float]:
+def _merge_once(instructions: Sequence[Instruction], fresh: bool, passing: str) -> tuple[list[Instruction], float]:
+    """One walk through the circuit; ``passing`` names the ends of a CX that turns may pass: c, t or both."""
     found: list[Instruction] = []
     pending: dict[int, Matrix] = {}
     used: set[int] = set() if fresh else {wire for one in instructions for wire in one.wires}
     phase = 0.0
 
-    def flush(wire: int, reflection: Matrix | None) -> None:
-        """Write what is pending; of a real reflection only a turn, where the CX lets the rest pass."""
+    def flush(wire: int, end: str) -> None:
         nonlocal phase
         gate = pending.pop(wire, _ONE)
         if wire not in used:
             gate = _preparation(gate[:, 0])
             used.add(wire)
-        if not gate.imag.any() and np.linalg.det(gate.real) < 0:
-            rest = _FIXED_H if reflection is None else reflection
-            turned, left = one_qubit(rest @ gate, wire)
-            found.extend(turned)
-            phase += left
-            if reflection is None:
-                found.append(Instruction("h", 0.0, (wire,)))
-            else:
-                pending[wire] = reflection
+        if end and end in passing and gate.imag.any():
+            turns, pending[wire] = _split(gate, end)
+            found.extend(Instruction(name, angle, (wire,)) for name, angle in turns if angle)
             return
+        if end and not gate.imag.any() and np.linalg.det(gate.real) < 0:
+            # Of a reflection a turn is left, and what passes the CX.
+            pending[wire] = _PASSES[end]
+            gate = _PASSES[end] @ gate
         turned, left = one_qubit(gate, wire)
         found.extend(turned)
         phase += left
@@ -76,17 +89,30 @@ def _merge_once(instructions: Sequence[Instruction], fresh: bool) -> tuple[list[
             if abs(down) < _NEGLIGIBLE:
                 continue
             if abs(up) < _NEGLIGIBLE:
-                pending[target] = _X @ pending.get(target, _ONE)
+                pending[target] = _PASSES["t"] @ pending.get(target, _ONE)
                 continue
-        flush(control, _Z)
-        flush(target, _X)
+        flush(control, "c")
+        flush(target, "t")
         found.append(one)
     for wire in sorted(pending):
-        flush(wire, None)
+        flush(wire, "")
     return found, phase
 
 
-_FIXED_H = matrix("h")
+def _split(gate: Matrix, end: str) -> tuple[list[tuple[str, float]], Matrix]:
+    """A gate as turns ``rz ry`` and what passes that end of a CX: a turn about Z the control, about X the target."""
+    if end == "c":
+        phases = gate[1] * cmath.exp(-0.5j * cmath.phase(np.linalg.det(gate)))
+        first = cmath.phase(phases[1]) - cmath.phase(phases[0])
+        second = 2 * math.atan2(abs(phases[0]), abs(phases[1]))
+        frame = _ONE
+    else:
+        # As a rotation of space, with third column (sin β, -sin γ cos β, cos γ cos β), first row cos β (cos α, -sin α).
+        row = [np.trace(_PASSES["t"] @ gate @ pauli @ gate.conj().T).real / 2 for pauli in _PAULIS]
+        first, second = math.atan2(-row[1], row[0]), math.atan2(row[2], math.hypot(row[0], row[1]))
+        frame = matrix("h")
+    rest = frame @ gate @ (matrix("ry", second) @ matrix("rz", first)).conj().T @ frame
+    return [("rz", first), ("ry", second)], frame @ np.diag(np.diag(rest)) @ frame
 
 
 def _preparation(state: Matrix) -> Matrix:

@@ -7,7 +7,6 @@ and phases included (see :mod:`adqc.elementary`), and no ``gphase``, which most 
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import math
@@ -120,9 +119,7 @@ def _export(
     return "\n".join(lines) + "\n", with_phase(listed, phase), bound
 
 
-def card(
-    layer: nn.Module, *, version: int = 3, simplify: bool = False, decimals: int | None = None
-) -> dict[str, Any]:
+def card(layer: nn.Module, *, version: int = 3, simplify: bool = False, decimals: int | None = None) -> dict[str, Any]:
     """What the text of :func:`to_qasm` does not say: how its amplitudes become the weight.
 
     Args:
@@ -317,8 +314,9 @@ def _compare(text: str, instructions: list[Instruction], card: Mapping[str, Any]
         return
     program = card.get("program")
     turns = [one for one in instructions if one.name in ROTATIONS]
-    total = program.get("angles") if isinstance(program, Mapping) else None
-    if isinstance(total, float) and "sha256" in card and program["gates"] == _fingerprint(instructions)["gates"]:
+    program = program if isinstance(program, Mapping) else {}
+    total, named = program.get("angles"), isinstance(card.get("sha256"), str)
+    if named and isinstance(total, float) and program.get("gates") == _fingerprint(instructions)["gates"]:
         # Qiskit writes 16 digits, and fractions of pi for angles within 1e-9 of one.
         allowed = 4e-9 * sum(one.rounded for one in turns) + 1e-14 * (1 + sum(abs(one.angle) for one in turns))
         if abs(_weighted_sum([one.angle for one in turns]) - total) <= allowed:

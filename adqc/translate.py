@@ -112,8 +112,6 @@ def translate(operation: Any, depth: int = 0) -> tuple[list[Instruction], float]
     Raises:
         ValueError: If the operation has neither a decomposition nor a unitary matrix on at most two wires.
     """
-    import pennylane as qml
-
     wires = tuple(operation.wires)
     if operation.name == "GlobalPhase":
         return [], -float(operation.data[0])
@@ -122,6 +120,10 @@ def translate(operation: Any, depth: int = 0) -> tuple[list[Instruction], float]
         return [Instruction(_NAMES[operation.name], angle, wires)], 0.0
     if not wires or operation.name in ("Identity", "Barrier"):
         return [], 0.0
+    if operation.name == "CZ":
+        # PennyLane's own decomposition is by phases; this one is real.
+        turn = Instruction("h", 0.0, wires[1:])
+        return [turn, Instruction("cx", 0.0, wires), turn], 0.0
     gate = matrix_of(operation)
     if gate is not None and len(wires) == 1:
         return one_qubit(gate, wires[0])
