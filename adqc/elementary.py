@@ -73,8 +73,8 @@ def _widen(gate: Matrix, places: Sequence[int]) -> Matrix:
     """A gate on the places given of a pair, as a gate on the pair."""
     if len(places) == 2:
         return gate if places[0] == 0 else gate[_SWAP][:, _SWAP]
-    wide: Matrix = np.kron(gate, np.eye(2)) if places[0] == 0 else np.kron(np.eye(2), gate)
-    return wide
+    wide = np.kron(gate, np.eye(2)) if places[0] == 0 else np.kron(np.eye(2), gate)
+    return wide.astype(np.complex128, copy=False)
 
 
 def run(qubits: int, instructions: Iterable[Instruction]) -> Matrix:
@@ -108,7 +108,8 @@ def one_qubit(gate: Matrix, wire: int) -> tuple[list[Instruction], float]:
 
 
 def _rotations(turns: list[tuple[str, float]], wire: int) -> list[Instruction]:
-    return [Instruction(name, angle, (wire,)) for name, angle in turns if angle]
+    # What is below is rounding of gates that undo each other.
+    return [Instruction(name, angle, (wire,)) for name, angle in turns if abs(angle) > 5e-16]
 
 
 # --- onto a wiring ----------------------------------------------------------------------------------------------

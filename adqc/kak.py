@@ -58,7 +58,10 @@ def decompose(gate: Tensor, *, wires: tuple[int, int] = (0, 1)) -> tuple[list[In
     if not distance < 1e-6:
         raise ValueError(f"a two-qubit gate must be unitary, but this one is off by {distance:.1e}")
     if not exact.imag.any() and torch.linalg.det(exact.real) > 0:
-        return merge(_decompose_real(exact.real, wires), fresh=False)
+        inner = _decompose_real(exact.real, wires)
+        special = all(abs(math.remainder(one.angle, math.pi / 2)) < _ROUNDING for one in inner[4:6])
+        ways = [merge(inner, fresh=False), *([_decompose_complex(exact, wires)] if special else [])]
+        return min(ways, key=lambda way: sum(one.name == "cx" for one in way[0]))
     return _decompose_complex(exact, wires)
 
 

@@ -129,15 +129,17 @@ def _cancel(instructions: Sequence[Instruction]) -> list[Instruction]:
     kept: list[Instruction | None] = []
     last: dict[int, list[int]] = {}
     for one in instructions:
-        tops = [last.get(wire, [-1])[-1] if last.get(wire) else -1 for wire in one.wires]
-        before = kept[tops[0]] if tops[0] >= 0 else None
-        if one.name == "cx" and before is not None and before.wires == one.wires and tops[0] == tops[1]:
-            kept[tops[0]] = None
-            for wire in one.wires:
-                last[wire].pop()
+        stacks = [last.setdefault(wire, [-1]) for wire in one.wires]
+        tops = {stack[-1] for stack in stacks}
+        top = tops.pop()
+        before = kept[top] if top >= 0 and not tops else None
+        if one.name == "cx" and before is not None and before[:3] == one[:3]:
+            kept[top] = None
+            for stack in stacks:
+                stack.pop()
             continue
-        for wire in one.wires:
-            last.setdefault(wire, []).append(len(kept))
+        for stack in stacks:
+            stack.append(len(kept))
         kept.append(one)
     return [one for one in kept if one is not None]
 
