@@ -119,7 +119,9 @@ def _preparation(state: Matrix) -> Matrix:
     """A gate that makes this state of |0>, real where the state is, else without a turn that |0> does not notice."""
     if not state.imag.any():
         return np.array([[state[0], -state[1]], [state[1], state[0]]])
-    phases = np.array([cmath.phase(amplitude) for amplitude in state])
+    # The phase of an amplitude that is zero is free.
+    used = [cmath.phase(amplitude) for amplitude in state if abs(amplitude) > 1e-16]
+    phases = np.array([used[0], used[-1]])
     turn = matrix("ry", 2 * math.atan2(abs(state[1]), abs(state[0])))
     return np.diag(np.exp(1j * phases)) @ turn
 
