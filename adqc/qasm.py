@@ -27,7 +27,7 @@ from adqc.gates import CARTAN_SU4, FAMILIES, FREE, SO4
 from adqc.gauge import coordinates
 from adqc.geometry import layout
 from adqc.passes import with_phase
-from adqc.qasm_text import HEADERS, MOST_CHARACTERS, fail, parse, write_lines
+from adqc.qasm_text import HEADERS, LARGEST_ANGLE, MOST_CHARACTERS, fail, parse, write_lines
 from adqc.simplify import simplify as simplified_circuit
 from adqc.translate import elementary, exact_copy
 
@@ -107,16 +107,21 @@ def _export(
     bricks, phase = elementary(wall)
     listed = [one for brick in bricks for one in brick]
     whole = with_phase(listed, phase)
+    largest = max((abs(one.angle) for one in whole), default=0.0)
+    if largest > LARGEST_ANGLE:
+        raise ValueError(
+            f"the circuit of shape {wall.shape} has an angle of {largest:.3g}, but QASM is read with angles up to "
+            f"{LARGEST_ANGLE:,.0f}: take whole turns out of its parameters"
+        )
     lines.append(declaration.format(wall.sites))
     if len(whole) > len(listed):
         lines += ["// the circuit's phase, from a qubit in |0>", *write_lines(whole[:1])]
-        whole = whole[1:]
-    at = 0
+    at = len(whole) - len(listed)
     for number, (brick, layer_number) in enumerate(zip(bricks, wall.wiring.layer_of, strict=True)):
         lines.append(f"// gate {number}, layer {layer_number}")
         lines += write_lines(whole[at : at + len(brick)])
         at += len(brick)
-    return "\n".join(lines) + "\n", with_phase(listed, phase), bound
+    return "\n".join(lines) + "\n", whole, bound
 
 
 def card(layer: nn.Module, *, version: int = 3, simplify: bool = False, decimals: int | None = None) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from adqc.elementary import ROTATIONS, Instruction
 HEADERS = {2: ("OPENQASM 2.0;", "qelib1.inc", "qreg q[{}];"), 3: ("OPENQASM 3.0;", "stdgates.inc", "qubit[{}] q;")}
 # Some 200,000 gates; a longer text is refused before it costs time and memory.
 MOST_CHARACTERS = 20_000_000
+# In sums with a larger angle the others would lose too many digits.
+LARGEST_ANGLE = 1e6
 
 
 def number_text(value: float) -> str:
@@ -138,8 +140,8 @@ def parse(text: str) -> tuple[int, list[Instruction]]:
         angle = 0.0 if found[4] is None else read_angle(found[4])
         if angle is None:
             fail(text, position, f"expected {what}, got the angle {found[4]!r}")
-        if not math.isfinite(angle):
-            fail(text, position, f"an angle must be a finite number, got {found[4]}")
+        if not abs(angle) <= LARGEST_ANGLE:
+            fail(text, position, f"an angle must be a finite number up to {LARGEST_ANGLE:,.0f}, got {found[4]}")
         rounded = found[4] is not None and ("pi" in found[4] or not angle)
         instructions.append(Instruction(found[1] or found[3] or found[6], angle, wires, position, rounded))
         position = _BLANK.match(text, found.end()).end()  # type: ignore[union-attr]

@@ -75,7 +75,7 @@ def test_real_circuits_stay_real_with_one_turn_on_either_side_of_a_cx(instructio
 def test_what_merges_drops_and_cancels():
     h, cx = Instruction("h", 0.0, (0,)), Instruction("cx", 0.0, (0, 1))
     assert merge([h, h])[0] == []
-    assert merge([Instruction("rz", 0.3, (0,))]) == ([], -0.15)
+    assert merge([Instruction("rz", 0.5, (0,))]) == ([], -0.25)
     assert merge([cx]) == ([], 0.0)
     assert merge([cx], fresh=False) == ([cx], 0.0)
     assert merge([h, cx, cx, h]) == ([], 0.0)
