@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -38,6 +39,9 @@ def find_wall(layer: nn.Module) -> BrickWall:
 
 def to_pennylane(layer: nn.Module) -> Callable[..., None]:
     """The circuit as a PennyLane quantum function, for use inside any QNode on any device.
+
+    Unitary families are differentiable there in every way that the device has; ``free`` gates are not unitary and need
+    backprop on a simulator.
 
     Args:
         layer: A compressed layer, or a BrickWall.
@@ -85,16 +89,31 @@ def to_pennylane(layer: nn.Module) -> Callable[..., None]:
 
 
 def _apply(operation: Any) -> None:
-    """Queue the operation, ``SpecialUnitary`` as its matrix in full precision."""
+    """Queue the operation, ``SpecialUnitary`` with a matrix in full precision."""
     import pennylane as qml
 
-    if not isinstance(operation, qml.SpecialUnitary) or operation.batch_size is not None:
+    if isinstance(operation, qml.SpecialUnitary):
+        _exact_special_unitary()(operation.data[0], operation.wires)
+    else:
         qml.apply(operation)
-        return
-    # torch's exponential of a lone matrix is off by up to 2e-10 (pytorch/pytorch#196592); that of two together is not.
-    (params,) = operation.data
-    pair = qml.SpecialUnitary.compute_matrix(qml.math.stack([params, params]), len(operation.wires))
-    qml.QubitUnitary(pair[0], operation.wires, unitary_check=False)
+
+
+@cache
+def _exact_special_unitary() -> Any:
+    import pennylane as qml
+
+    class SpecialUnitary(qml.SpecialUnitary):  # type: ignore[misc]
+        """PennyLane's, with all its ways to a gradient, but for the digits that torch loses."""
+
+        @staticmethod
+        def compute_matrix(theta: Any, num_wires: int) -> Any:
+            """The matrix of one set of parameters, or of a batch."""
+            if qml.math.ndim(theta) > 1:
+                return qml.SpecialUnitary.compute_matrix(theta, num_wires)
+            # torch's exponential of a lone matrix is off by up to 2e-10 (pytorch/pytorch#196592), that of two is not.
+            return qml.SpecialUnitary.compute_matrix(qml.math.stack([theta, theta]), num_wires)[0]
+
+    return SpecialUnitary
 
 
 def qnode(wall: BrickWall, *, device: Any = "default.qubit", diff_method: str = "backprop") -> Any:

@@ -13,7 +13,7 @@ from adqc.config import Circuit
 from adqc.elementary import Matrix, Step, make_real, regroup
 from adqc.gauge import coordinates
 from adqc.geometry import WIRINGS, axis_bits, wire
-from adqc.translate import matrix_of
+from adqc.translate import matrix_of, number_of
 
 # Deeper than any circuit that someone builds by hand; a wall of it is still made in a second.
 MOST_DEPTH = 10_000
@@ -84,7 +84,7 @@ def _steps_of(operations: Iterable[Any], site: dict[Any, int]) -> Iterator[Step]
         if operation.name in ("Barrier", "Snapshot"):
             continue
         if operation.name == "GlobalPhase":
-            yield np.exp(-1j * float(operation.data[0])) * np.eye(2), (0,), number
+            yield np.exp(-1j * number_of(operation)) * np.eye(2), (0,), number
             continue
         gate = matrix_of(operation) if hasattr(operation, "has_matrix") else None
         if gate is not None:

@@ -114,9 +114,9 @@ def translate(operation: Any, depth: int = 0) -> tuple[list[Instruction], float]
     """
     wires = tuple(operation.wires)
     if operation.name == "GlobalPhase":
-        return [], -float(operation.data[0])
+        return [], -number_of(operation)
     if operation.name in _NAMES:
-        angle = float(operation.data[0]) if operation.data else 0.0
+        angle = number_of(operation) if operation.data else 0.0
         return [Instruction(_NAMES[operation.name], angle, wires)], 0.0
     if not wires or operation.name in ("Identity", "Barrier"):
         return [], 0.0
@@ -140,6 +140,12 @@ def translate(operation: Any, depth: int = 0) -> tuple[list[Instruction], float]
     if gate is None:
         raise ValueError(f"{operation.name} on {len(wires)} wires has neither a decomposition nor a matrix to use")
     return decompose(torch.from_numpy(gate), wires=(wires[0], wires[1]))
+
+
+def number_of(operation: Any) -> float:
+    """The one parameter of an operation."""
+    (value,) = operation.data
+    return float(value.detach() if isinstance(value, Tensor) else value)
 
 
 def matrix_of(operation: Any) -> Matrix | None:

@@ -145,7 +145,7 @@ TEXTS = [
     ("cx q[0],q[1];", "cx q[1],q[0];", "line 8, column 1: gate 0 .* with 'cx q.0.,q.1.', got 'cx q.1.,q.0.'"),
     ("cx q[0],q[1];", "h q[0];cx q[0],q[1];", "line 8, column 1: gate 0 .* got 'h q.0.'"),
     ("cx q[0],q[1];", "ry(nan) q[0];", "line 8, column 1: expected one of"),
-    ("cx q[0],q[1];", "ry(1e999) q[0];", "line 8, column 1: an angle must be a finite number up to 1,000,000, got 1e999"),
+    ("cx q[0],q[1];", "ry(1e999) q[0];", "line 8, column 1: an angle must be a finite number up to 1,000,000, got"),
     ("cx q[0],q[1];", "ry(pi/2) q[0];", "line 8, column 1: gate 0 .* got 'ry q.0.'"),
     ("cx q[0],q[1];", "ry(pi/0) q[0];", "line 8, column 1: expected one of .* got the angle 'pi/0'"),
     ("cx q[0],q[1];", "ry(theta) q[0];", "line 8, column 1: expected one of .* got the angle 'theta'"),
@@ -316,6 +316,7 @@ def read(text, described):
         return None, str(error)
 
 
+@pytest.mark.slow
 def test_ten_thousand_mutated_files_are_refused_or_mean_what_they_say():
     source = random.Random(0)
     files = []
