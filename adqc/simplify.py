@@ -31,7 +31,13 @@ class Simplified:
 
     def __str__(self) -> str:
         rounding = f"; rounding moves the weight by at most {self.bound:.1e} (2-norm)" if self.bound else ""
-        return f"before: {self.before}\nafter:  {self.after}{rounding}"
+        return f"before: {_counts(self.before)}\nafter:  {_counts(self.after)}{rounding}"
+
+
+def _counts(found: Resources) -> str:
+    return (
+        f"{found.cx} CX in {found.cx_layers} layers, {found.rotations} rotations, {found.fixed} gates without an angle"
+    )
 
 
 def simplify(layer: nn.Module, *, decimals: int | None = None) -> Simplified:

@@ -153,7 +153,7 @@ def test_resources_before_and_after(gate):
         smallest = BrickWall((8, 8), Circuit(depth=5)).gates.numel()
         assert (after.rotations - smallest, after.fixed) in [(0, 0), (1, 0), (2, 0)]
     text = str(result)
-    assert text.startswith("before: 6 qubits")
+    assert text.startswith(f"before: {before.cx} CX in {before.cx_layers} layers, {before.rotations} rotations, ")
     assert f"{after.cx} CX" in text.splitlines()[1]
 
 
