@@ -192,13 +192,13 @@ def report(found: dict[str, Any]) -> str:
     headings = ["gates", "library", "CX, mean", "CX, max", "one-qubit gates, mean", "error, median", "error, max"]
     return f"""# Two-qubit gates as CX and rotations
 
-`python docs/results/decompositions.py` writes this page and `decompositions.json`. It ran with {versions}
-on {found["machine"]}.
+`python docs/results/decompositions.py` writes this page and `decompositions.json`. It ran on {found["machine"]},
+with {versions}.
 
 {number:,} gates of each kind; near means a distance of 1e-12 to 1e-1, evenly by order of magnitude. The error is the
 largest entry of the difference between the gate and what was made of it, up to a global phase. One-qubit gates are
-counted as each library hands them out: rotations for adqc and Qiskit (`euler_basis="ZYZ"`, `approximate=False`), rotations
-and whole one-qubit gates for PennyLane.
+counted as each library hands them out: rotations for adqc and Qiskit (`euler_basis="ZYZ"`, `approximate=False`),
+rotations and whole one-qubit gates for PennyLane.
 
 {table([*headings, "above 1e-12 or failed"], gates)}
 
