@@ -107,6 +107,14 @@ def one_qubit(gate: Matrix, wire: int) -> tuple[list[Instruction], float]:
     return _rotations(turns, wire), phase
 
 
+def add_phases(phases: Iterable[float]) -> float:
+    """Their sum, within half a turn of zero; a sum of many as numbers would lose digits to its whole turns."""
+    whole = 1 + 0j
+    for phase in phases:
+        whole *= cmath.exp(1j * phase)
+    return cmath.phase(whole)
+
+
 def _rotations(turns: list[tuple[str, float]], wire: int) -> list[Instruction]:
     # What is below is rounding of gates that undo each other.
     return [Instruction(name, angle, (wire,)) for name, angle in turns if abs(angle) > 5e-16]

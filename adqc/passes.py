@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adqc.elementary import ROTATIONS, Instruction, Matrix, matrix, one_qubit
+from adqc.elementary import ROTATIONS, Instruction, Matrix, add_phases, matrix, one_qubit
 
 _NEGLIGIBLE = 1e-15
+# Phases are sums over many gates; less than this is rounding.
+_ROUNDED_PHASE = 1e-14
 _ONE = np.eye(2, dtype=np.complex128)
 _PAULIS = (
     np.array([[0, 1], [1, 0]], dtype=np.complex128),
@@ -50,7 +52,7 @@ def _merge_until_done(
         again, rest = _merge_once(_cancel(found), fresh, passing)
         if len(again) >= len(found):
             return found, phase
-        found, phase = again, phase + rest
+        found, phase = again, add_phases([phase, rest])
 
 
 def _merge_once(instructions: Sequence[Instruction], fresh: bool, passing: str) -> tuple[list[Instruction], float]:
@@ -58,10 +60,9 @@ def _merge_once(instructions: Sequence[Instruction], fresh: bool, passing: str) 
     found: list[Instruction] = []
     pending: dict[int, Matrix] = {}
     used: set[int] = set() if fresh else {wire for one in instructions for wire in one.wires}
-    phase = 0.0
+    phases: list[float] = []
 
     def flush(wire: int, end: str) -> None:
-        nonlocal phase
         gate = pending.pop(wire, _ONE)
         if wire not in used:
             gate = _preparation(gate[:, 0])
@@ -76,7 +77,7 @@ def _merge_once(instructions: Sequence[Instruction], fresh: bool, passing: str) 
             gate = _PASSES[end] @ gate
         turned, left = one_qubit(gate, wire)
         found.extend(turned)
-        phase += left
+        phases.append(left)
 
     for one in instructions:
         if len(one.wires) == 1:
@@ -96,7 +97,7 @@ def _merge_once(instructions: Sequence[Instruction], fresh: bool, passing: str) 
         found.append(one)
     for wire in sorted(pending):
         flush(wire, "")
-    return found, phase
+    return found, add_phases(phases)
 
 
 def _split(gate: Matrix, end: str) -> tuple[list[tuple[str, float]], Matrix]:
@@ -149,9 +150,9 @@ def _cancel(instructions: Sequence[Instruction]) -> list[Instruction]:
 def with_phase(instructions: list[Instruction], phase: float) -> list[Instruction]:
     """The instructions with the phase made good: a sign by a whole turn, another one by an ``rz`` on |0>."""
     phase = math.remainder(phase, 2 * math.pi)
-    if abs(phase) < _NEGLIGIBLE * (4 + len(instructions)):
+    if abs(phase) < _ROUNDED_PHASE:
         return instructions
-    if abs(abs(phase) - math.pi) < _NEGLIGIBLE * (4 + len(instructions)):
+    if abs(abs(phase) - math.pi) < _ROUNDED_PHASE:
         turn = Instruction("ry", 2 * math.pi, (0,))
         for number, one in enumerate(instructions):
             if one.name in ROTATIONS:

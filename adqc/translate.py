@@ -12,7 +12,7 @@ from torch import Tensor
 
 from adqc.bricks import KINDS, fill, patterns, turns_of
 from adqc.brickwall import BrickWall
-from adqc.elementary import Instruction, Matrix, one_qubit, product
+from adqc.elementary import Instruction, Matrix, add_phases, one_qubit, product
 from adqc.gates import GateFamily
 from adqc.kak import decompose
 
@@ -61,7 +61,7 @@ def elementary(wall: BrickWall) -> tuple[list[list[Instruction]], float]:
     if wall.family.name in KINDS:
         return [fill(*brick) for brick in zip(patterns(wall), turns_of(wall), strict=True)], 0.0
     found: list[list[Instruction]] = []
-    phase = 0.0
+    phases = []
     for number, sites in enumerate(wall.wiring.gates):
         params = wall.gate_parameters()[number]
         try:
@@ -69,8 +69,8 @@ def elementary(wall: BrickWall) -> tuple[list[list[Instruction]], float]:
         except ValueError as error:
             raise ValueError(f"gate {number} on sites {sites} cannot be written: {error}") from None
         found.append([one._replace(wires=tuple(sites[wire] for wire in one.wires)) for one in part])
-        phase += rest
-    return found, phase
+        phases.append(rest)
+    return found, add_phases(phases)
 
 
 def instructions_of(family: GateFamily, params: Tensor, expected: Tensor) -> tuple[list[Instruction], float]:

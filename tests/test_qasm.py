@@ -86,6 +86,15 @@ def test_the_gates_prepare_the_state_phase_included(gate, wiring, simplify):
     assert np.abs(run(qubits, instructions) - state_of(wall)).max() < 1e-13
 
 
+@pytest.mark.parametrize("gate", ["so4", "su4"])
+def test_errors_do_not_add_up_in_deep_circuits(gate):
+    wall = make(gate, shape=(8, 8), depth=60)
+    for simplify in (False, True):
+        qubits, instructions = parse(to_qasm(wall, simplify=simplify))
+        assert np.abs(run(qubits, instructions) - state_of(wall)).max() < 1e-13
+        assert (there_and_back(wall, simplify=simplify)("gates") - wall("gates")).abs().max() < 1e-13
+
+
 @pytest.mark.parametrize("gate", FAMILIES, ids=name)
 def test_as_many_gates_as_resources_says(gate):
     wall = make(gate, depth=4)
