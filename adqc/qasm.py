@@ -7,11 +7,9 @@ and phases included (see :mod:`adqc.elementary`), and no ``gphase``, which most 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +25,11 @@ from adqc.gates import CARTAN_SU4, FAMILIES, FREE, SO4
 from adqc.gauge import coordinates
 from adqc.geometry import layout
 from adqc.passes import with_phase
+from adqc.qasm_card import check_program, describe, read_card
 from adqc.qasm_text import HEADERS, LARGEST_ANGLE, MOST_CHARACTERS, fail, parse, write_lines
 from adqc.simplify import simplify as simplified_circuit
 from adqc.translate import elementary, exact_copy
 
-CARD_FORMAT = "adqc-circuit"
-CARD_VERSION = 1
 MOST_CARD_BYTES = 10_000_000
 # A damaged card shall not make us count to 10^18; gates that simplify to nothing leave no instruction behind.
 MOST_GATES_BEYOND_TEXT = 20_000
@@ -148,48 +145,8 @@ def _export_with_card(
     wall: BrickWall, version: int, simplify: bool, decimals: int | None
 ) -> tuple[str, dict[str, Any]]:
     text, instructions, bound = _export(wall, version, simplify, decimals)
-    config = wall.config.to_dict()
-    described = {
-        "format": CARD_FORMAT,
-        "format_version": CARD_VERSION,
-        "openqasm": version,
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "program": _fingerprint(instructions),
-        "simplified": simplify,
-        "decimals": decimals,
-        "error_bound": bound,
-        "shape": list(wall.shape),
-        "padded": list(wall.layout.padded),
-        "qubits": wall.sites,
-        "layout": config["layout"],
-        "order": list(wall.layout.order),
-        "wiring": config["wiring"],
-        "depth": config["depth"],
-        "family": config["gate"],
-        "parameters": wall.parameter_count,
-        "scale": wall.scale.detach().double().item(),
-        "conventions": {
-            "qubits": "q[k] is site k of the chain; q[0] is the most significant bit of the state's index",
-            "order": "order[k] is the bit that site k carries; the bits of axis 0 come first, most significant first",
-            "weight": "scale times the real part of the amplitudes, reshaped to padded, each axis cropped to its first "
-            "entries",
-            "gates": "ry(t) = exp(-itY/2), rz(t) = exp(-itZ/2), s = diag(1, i), sdg = diag(1, -i)",
-            "phase": "the amplitudes' sign and global phase are those of the gates' matrices; there is no gphase",
-        },
-    }
-    return text, described
-
-
-def _fingerprint(instructions: Sequence[Instruction]) -> dict[str, Any]:
-    """Names and wires of all gates as a hash, and a sum that changes with each angle."""
-    names = "\n".join(map(str, instructions))
-    turns = [one.angle for one in instructions if one.name in ROTATIONS]
-    return {"gates": hashlib.sha256(names.encode()).hexdigest(), "angles": _weighted_sum(turns)}
-
-
-def _weighted_sum(turns: Sequence[float]) -> float:
-    # Weights between 1 and 2 that differ from angle to angle, so that no exchange of two angles goes unseen.
-    return math.fsum(turn * (1 + (number * 0.6180339887498949) % 1) for number, turn in enumerate(turns))
+    written = {"simplified": simplify, "decimals": decimals, "error_bound": bound}
+    return text, describe(wall, text, instructions, version=version, written=written)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
@@ -223,9 +180,9 @@ def from_qasm(
         >>> bool((from_qasm(to_qasm(wall), adqc.qasm.card(wall))() == wall()).all())
         True
     """
-    shape, config, scale = _read_card(card)
+    shape, config, scale = read_card(card)
     qubits, instructions = parse(text)
-    _compare(text, instructions, card)
+    check_program(text, instructions, card)
     if card.get("qubits") != qubits:
         raise ValueError(f"the card says {card.get('qubits')!r} qubits, but the QASM text has {qubits}")
     arrangement = layout(shape, config["layout"])
@@ -273,63 +230,6 @@ def _empty(shape: tuple[int, ...], config: dict[str, Any], gate: str) -> BrickWa
     # With a generator of its own, for the caller's random stream shall not notice.
     config = {**config, "gate": gate}
     return BrickWall(shape, Circuit(**config), generator=torch.Generator(), device="cpu", dtype=torch.float64)
-
-
-def _read_card(card: Mapping[str, Any]) -> tuple[tuple[int, ...], dict[str, Any], float]:
-    if not isinstance(card, Mapping) or card.get("format") != CARD_FORMAT:
-        raise ValueError(f"a card is a mapping with format {CARD_FORMAT!r}, as adqc.qasm.card makes it; this is none")
-    if card.get("format_version") != CARD_VERSION:
-        raise ValueError(
-            f"the card has format version {card.get('format_version')!r}, but this adqc reads version {CARD_VERSION}: "
-            f"update adqc"
-        )
-
-    def take(key: str, fits: Any, what: str) -> Any:
-        value = card.get(key)
-        if not fits(value):
-            raise ValueError(f"the card's {key!r} must be {what}, got {value!r}")
-        return value
-
-    def whole(value: Any, least: int = 1) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**62
-
-    def listed(value: Any, least: int = 1) -> bool:
-        return isinstance(value, (list, tuple)) and 1 <= len(value) <= 4096 and all(whole(v, least) for v in value)
-
-    def finite(value: Any) -> bool:
-        # An integer that no float holds is not finite either.
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
-
-    shape = tuple(take("shape", lambda v: listed(v) and len(v) <= 64, "a list of whole numbers from 1 on"))
-    depth = take("depth", whole, "a whole number from 1 on")
-    order = take("layout", lambda v: isinstance(v, str) or listed(v, 0), "a name or a list of bit numbers")
-    wiring = take("wiring", lambda v: isinstance(v, str), "a name")
-    family = take("family", lambda v: isinstance(v, str), "a name")
-    if family == FREE.name:
-        raise ValueError(f"QASM needs unitary gates, but the card's family is {family!r}: the card was altered")
-    scale = float(take("scale", finite, "a finite number"))
-    order = order if isinstance(order, str) else tuple(order)
-    return shape, {"depth": depth, "gate": family, "layout": order, "wiring": wiring}, scale
-
-
-def _compare(text: str, instructions: list[Instruction], card: Mapping[str, Any]) -> None:
-    """See that the card goes with the text: to the letter, or gate by gate where Qiskit wrote it anew."""
-    found = hashlib.sha256(text.encode()).hexdigest()
-    if card.get("sha256") == found:
-        return
-    program = card.get("program")
-    turns = [one for one in instructions if one.name in ROTATIONS]
-    program = program if isinstance(program, Mapping) else {}
-    total, named = program.get("angles"), isinstance(card.get("sha256"), str)
-    if named and isinstance(total, float) and program.get("gates") == _fingerprint(instructions)["gates"]:
-        # Qiskit writes 16 digits, and fractions of pi for angles within 1e-9 of one.
-        allowed = 4e-9 * sum(one.rounded for one in turns) + 1e-14 * (1 + sum(abs(one.angle) for one in turns))
-        if abs(_weighted_sum([one.angle for one in turns]) - total) <= allowed:
-            return
-    raise ValueError(
-        f"the card goes with a text of sha256 {card.get('sha256')!r}, but this one has {found!r}: "
-        f"the text was altered or belongs to another card"
-    )
 
 
 def _match(text: str, instructions: list[Instruction], wall: BrickWall) -> list[list[float]]:

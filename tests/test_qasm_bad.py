@@ -233,10 +233,10 @@ def test_complex_gates_with_a_card_of_a_real_family():
 def test_a_hundred_megabytes_are_refused_at_once(piece, tmp_path):
     wall = make()
     text = to_qasm(wall) + piece * (100_000_000 // len(piece))
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match="characters, but adqc reads at most 20,000,000"):
         from_qasm(text, card(wall))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     save_qasm(wall, tmp_path)
     (tmp_path / "circuit.qasm").write_text(text[:20_000_001])
     with pytest.raises(ValueError, match=r"circuit.qasm has 20,000,001 bytes, but adqc reads at most"):
@@ -256,10 +256,10 @@ def test_long_runs_of_anything_are_read_in_linear_time(before, piece):
     wall = make()
     # Not in a comment, which would be fine.
     text = to_qasm(wall) + before + piece * (2_000_000 // len(piece)) + "\n"
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match=r"^[^\n]{1,400}$"):
         from_qasm(*changed(text + "!", card(wall)))
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 # --- mutations --------------------------------------------------------------------------------------------------
@@ -323,7 +323,7 @@ def test_ten_thousand_mutated_files_are_refused_or_mean_what_they_say():
     for gate, options in [("cartan", {}), ("so4", {"version": 2}), ("su4", {}), ("cartan-su4", {"simplify": True})]:
         wall = make(gate, shape=(4, 2), depth=2)
         files.append((to_qasm(wall, **options), json.loads(json.dumps(card(wall, **options)))))
-    accepted, start = 0, time.perf_counter()
+    accepted, start = 0, time.process_time()
     for number in range(10_000):
         text, described = files[number % len(files)]
         if number % 5 == 4:
@@ -341,4 +341,4 @@ def test_ten_thousand_mutated_files_are_refused_or_mean_what_they_say():
         assert np.abs(found("gates").detach().numpy() - due).max() < 1e-9 * max(1, abs(described["scale"]))
     # Blanks, comments, and circuits that are others but whole.
     assert 300 < accepted < 5_000
-    assert time.perf_counter() - start < 60
+    assert time.process_time() - start < 60
