@@ -62,7 +62,7 @@ def simplify(layer: nn.Module, *, decimals: int | None = None) -> Simplified:
         >>> import adqc
         >>> result = simplify(adqc.BrickWall((4, 4), adqc.Circuit(depth=4, gate="so4")), decimals=6)
         >>> result.before.rotations, result.after.rotations
-        (32, 24)
+        (30, 22)
     """
     if decimals is not None and (isinstance(decimals, bool) or not isinstance(decimals, int) or not 0 <= decimals < 16):
         raise ValueError(f"decimals must be a whole number from 0 to 15, or None to keep all digits, got {decimals!r}")

@@ -42,10 +42,10 @@ def phased(found, phase):
 
 @given(st.booleans().flatmap(gates))
 @settings(max_examples=150, deadline=None)
-def test_merging_keeps_the_state_and_never_costs_a_gate(instructions):
+def test_merging_keeps_the_state_and_costs_nothing(instructions):
     found, phase = merge(instructions)
-    assert len(found) <= len(instructions)
-    assert count(found)["cx"] <= count(instructions)["cx"]
+    # A CX counts more than any number of one-qubit gates.
+    assert (count(found)["cx"], len(found)) <= (count(instructions)["cx"], len(instructions))
     expected = run(QUBITS, instructions)
     assert np.abs(phased(found, phase) - expected).max() < 1e-13
     assert np.abs(run(QUBITS, with_phase(found, phase)) - expected).max() < 1e-13
