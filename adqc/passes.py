@@ -27,8 +27,8 @@ def merge(instructions: Sequence[Instruction], *, fresh: bool = True) -> tuple[l
     """Fewer gates for the same state: neighbouring one-qubit gates become one, and CX that undo each other go.
 
     A run of real one-qubit gates becomes one ``ry``, of complex ones ``rz ry rz``, or ``rz ry`` where a CX lets the
-    last turn pass; whichever way takes the fewest CX, then the fewest gates, is taken. What only turns |0> goes, and so does a CX whose
-    control is a qubit that is still |0>.
+    last turn pass; whichever way takes the fewest CX, then the fewest gates, is taken. What only turns |0> goes, and so
+    does a CX whose control is a qubit that is still |0>.
 
     Args:
         instructions: The circuit.
