@@ -128,6 +128,17 @@ def test_one_qubit_gates_alone():
     assert (wall() - weight_of(state, wall)).abs().max() < 1e-15
 
 
+def test_a_gate_on_odd_sites_alone_takes_the_second_layer():
+    def prepare():
+        qml.RY(0.4, 1)
+        qml.CNOT([1, 2])
+
+    wall = from_pennylane(prepare, (4, 4))
+    assert (wall.config.wiring, wall.config.depth) == ("brick-wall", 2)
+    state = qml.matrix(prepare, wire_order=[0, 1, 2, 3])()[:, 0]
+    assert (wall() - weight_of(state, wall)).abs().max() < 1e-15
+
+
 def test_a_layer_can_train_from_there():
     wall = from_quimb(build_quimb(), (4, 4), dtype=torch.float32)
     wall().sum().backward()
