@@ -8,12 +8,14 @@ from adqc.checkpoint import load_, save
 from adqc.circuit import to_pennylane, to_quimb
 from adqc.compress import compress_, decompress_, plan
 from adqc.config import Circuit, Fit
+from adqc.exchange import from_pennylane, from_quimb
 from adqc.finetune import finetune, parameter_groups
 from adqc.fit import fit_
 from adqc.gates import GateFamily, gate_family
 from adqc.gauge import convert
 from adqc.qasm import card, from_qasm, to_qasm
 from adqc.relax import project_, relax_, unitarity
+from adqc.simplify import simplify
 from adqc.verify import verify
 
 __version__ = "0.1.0"
@@ -29,7 +31,9 @@ __all__ = [
     "decompress_",
     "finetune",
     "fit_",
+    "from_pennylane",
     "from_qasm",
+    "from_quimb",
     "gate_family",
     "load_",
     "nn",
@@ -38,6 +42,7 @@ __all__ = [
     "project_",
     "relax_",
     "save",
+    "simplify",
     "to_pennylane",
     "to_qasm",
     "to_quimb",
