@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -30,6 +31,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+gallery_app = typer.Typer(invoke_without_command=True)
+app.add_typer(gallery_app, name="gallery")
 
 
 def _recipes() -> str:
@@ -37,28 +40,34 @@ def _recipes() -> str:
     return ", ".join(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
+def _guarded(function: Command, name: str) -> Command:
+    """Tell bad input in one sentence (exit code 1) and Ctrl-C without a traceback (130)."""
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **options: Any) -> None:
+        try:
+            function(*args, **options)
+        except KeyboardInterrupt:
+            hint = "; go on with --resume" if name == "run" else ""
+            typer.echo(f"stopped{hint}", err=True)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # The reader (head, less) has seen enough; typer ends quietly.
+            raise
+        except USER_ERRORS as error:
+            if os.environ.get("ADQC_TRACEBACK"):
+                raise
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from None
+
+    return cast(Command, guarded)
+
+
 def _command(where: typer.Typer, name: str) -> Callable[[Command], Command]:
-    """Register a command that tells bad input in one sentence (exit code 1) and Ctrl-C without a traceback (130)."""
+    """Register a command."""
 
     def register(function: Command) -> Command:
-        @functools.wraps(function)
-        def guarded(*args: Any, **options: Any) -> None:
-            try:
-                function(*args, **options)
-            except KeyboardInterrupt:
-                hint = "; go on with --resume" if name == "run" else ""
-                typer.echo(f"stopped{hint}", err=True)
-                raise typer.Exit(130) from None
-            except BrokenPipeError:
-                # The reader (head, less) has seen enough; typer ends quietly.
-                raise
-            except USER_ERRORS as error:
-                if os.environ.get("ADQC_TRACEBACK"):
-                    raise
-                typer.echo(f"error: {error}", err=True)
-                raise typer.Exit(1) from None
-
-        where.command(name)(guarded)
+        where.command(name)(_guarded(function, name))
         return function
 
     return register
@@ -166,30 +175,28 @@ def plan(
 @_command(app, "verify")
 def verify(
     file: Annotated[
-        Path, typer.Argument(help="A checkpoint (.safetensors), or a folder with circuit.qasm and card.json.")
+        Path,
+        typer.Argument(
+            help="A checkpoint (.safetensors), a .qasm file with its card, a folder of circuits, or the gallery."
+        ),
     ],
     tolerance: Annotated[float, typer.Option(help="Largest relative difference that passes.")] = 1e-9,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Check the circuits of a file in every way.
 
-    Compares the gate-by-gate simulator, PennyLane, quimb, the layer's own route and the QASM read back: values and
-    gradients, in double precision. Needs the file alone, not the model. Exit code 1 if a difference is larger than
-    the tolerance.
+    Compares the gate-by-gate simulator, PennyLane, quimb and every route of the engine, values and gradients in double
+    precision, and the QASM text as adqc, quimb and, where installed, Qiskit read it. Needs the files alone, not the
+    model. Of the gallery, cards and networks are compared, too. Exit code 1 if a difference is larger than the
+    tolerance.
     """
-    from torch import nn
-
     from adqc.verify import verify as compare
 
-    model = nn.Module()
-    for name, wall in _circuits(file).items():
-        holder = model
-        for part in name.split("."):
-            if part not in holder._modules:
-                holder.add_module(part, nn.Module())
-            holder = holder.get_submodule(part)
-        holder.add_module("circuit", wall)
-    found = compare(model, tolerance=tolerance, show=False)
-    _console().print(str(found), markup=False)
+    found = compare(file, tolerance=tolerance, show=False)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=1))
+    else:
+        _console().print(str(found), markup=False)
     if not found.passed:
         raise typer.Exit(1)
 
@@ -271,27 +278,103 @@ def report(
         typer.launch(str(path))
 
 
-def _circuits(path: Path) -> dict[str, BrickWall]:
-    """The circuits in a checkpoint, rebuilt from the file alone: layer or tensor -> circuit."""
-    from adqc.brickwall import BrickWall
-    from adqc.checkpoint import Stored
-    from adqc.config import Circuit
-    from adqc.container import read
-    from adqc.qasm import load_qasm
+Folder = Annotated[
+    Path | None, typer.Option("--folder", metavar="DIR", help="The gallery; else ./circuits, or the checkout's.")
+]
 
-    if path.is_dir():
-        return {path.name: load_qasm(path)}
-    tensors, header = read(path)
-    tensors.update({name: tensors[first] for name, first in header.get("tied", {}).items()})
-    walls = {}
-    for item in map(Stored.from_dict, header.get("circuits", [])):
-        own = {name.removeprefix(f"{item.prefix}."): value for name, value in tensors.items()}
-        wall = BrickWall(item.shape, Circuit.from_dict(item.config), dtype=own["gates"].dtype)
-        wall.load_state_dict({name: own[name] for name in wall.state_dict()})
-        walls[item.name.removesuffix(".weight")] = wall
-    if not walls:
-        raise ValueError(f"{path} holds no circuits: nothing in that model is compressed")
-    return walls
+
+def gallery(
+    context: typer.Context,
+    folder: Folder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the index as JSON.")] = False,
+) -> None:
+    """List the gallery of circuits, or change it.
+
+    Each entry is a trained layer of a network as a circuit: circuit.qasm, card.json and, where it is small, the whole
+    network. Index and cards are checked; `adqc verify circuits` computes the weights in every way.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from adqc.gallery import read_gallery
+
+    found = read_gallery(folder)
+    if as_json:
+        typer.echo(json.dumps([entry.summary() for entry in found.entries], indent=1))
+    else:
+        _console().print(found)
+
+
+gallery_app.callback()(_guarded(gallery, "gallery"))
+
+
+@_command(gallery_app, "add")
+def gallery_add(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, e.g. runs/fc2-mnist.")],
+    folder: Annotated[Path, typer.Option("--folder", metavar="DIR", help="The gallery.")] = Path("circuits"),
+    layers: Annotated[
+        list[str] | None, typer.Option("--layer", help="Only this layer; can be given repeatedly.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What the names begin with; else the recipe's name.")] = None,
+    command: Annotated[
+        str | None, typer.Option(help="What regenerates the run; else worked out from its recipe.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="SPDX name of the entries' licence.")] = "MIT",
+) -> None:
+    """Put the circuits of a finished run into the gallery.
+
+    Entries of the same name are replaced, and the index is written anew.
+    """
+    from adqc.experiments.exhibit import add_run
+
+    for entry in add_run(run, folder, layers=layers, prefix=name, command=command, licence=licence):
+        typer.echo(f"{entry.folder}: {entry.card['parameters']} parameters for {entry.about['weights']:,} weights")
+
+
+@_command(gallery_app, "index")
+def gallery_index(
+    folder: Annotated[Path, typer.Option("--folder", metavar="DIR", help="The gallery.")] = Path("circuits"),
+) -> None:
+    """Write the index anew from the cards."""
+    from adqc.gallery import write_index
+
+    typer.echo(str(write_index(folder)))
+
+
+@_command(gallery_app, "evaluate")
+def gallery_evaluate(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Entries; else all with a network.")] = None,
+    folder: Folder = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Data folder, laid out as torchvision's; else $ADQC_DATA, ./data.")
+    ] = None,
+) -> None:
+    """Measure the test accuracy of the gallery's networks anew.
+
+    Exit code 1 if one differs from its card by more than 0.05 points.
+    """
+    from adqc.gallery import ACCURACY_TOLERANCE, read_gallery
+    from adqc.tables import make_table
+
+    found = read_gallery(folder)
+    entries = [found.find(name) for name in names] if names else [e for e in found.entries if e.about["checkpoint"]]
+    rows, worst, known = [], 0.0, dict[str, float]()
+    for entry in entries:
+        said = entry.about["accuracy"]["network"]
+        # The entries of one run share a network.
+        key = str(entry.about["checkpoint"])
+        measured = known[key] if key in known else known.setdefault(key, entry.evaluate(data))
+        worst = max(worst, abs(measured - said))
+        rows.append((entry.name, entry.about["network"], entry.about["data"], f"{said:.2f} %", f"{measured:.2f} %"))
+    columns = ("circuit", "network", "data", ">on the card", ">measured")
+    _console().print(make_table("Test accuracy", columns, rows))
+    if worst > ACCURACY_TOLERANCE:
+        raise typer.Exit(1)
+
+
+def _circuits(path: Path) -> dict[str, BrickWall]:
+    from adqc.files import find_circuits
+
+    return {found.name: found.wall for found in find_circuits(path)}
 
 
 def main() -> None:
