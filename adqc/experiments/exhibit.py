@@ -29,7 +29,7 @@ DATA_LICENCES: Mapping[str, str] = {
     "cifar10": "none stated; Alex Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
 }
 # An entry is looked at and cloned by everyone: a network larger than this stays out of it.
-MOST_BYTES = 240_000
+MOST_BYTES = 160_000
 PROBES = 8
 SHOWN = 96
 
