@@ -74,9 +74,8 @@ class Entry:
             ValueError: If the file is damaged, or is not the one that the card names.
         """
         from adqc.checkpoint import load_
-        from adqc.experiments.models import make_model
 
-        return load_(make_model(self.about["network"]), self._checkpoint())
+        return load_(build_network(self.about["network"], self.about["data"]), self._checkpoint())
 
     def _checkpoint(self) -> Path:
         stored = self.about["checkpoint"]
@@ -202,6 +201,26 @@ class Gallery:
 
     def __str__(self) -> str:
         return to_text(self.__rich__())
+
+
+def build_network(name: str, data: str) -> nn.Module:
+    """A network of the experiments, untrained, with as many classes as its data have.
+
+    Args:
+        name: Its name in :data:`adqc.experiments.models.MODELS`.
+        data: Name of the data set.
+
+    Raises:
+        ValueError: If there is no such network or data set.
+    """
+    from adqc.experiments.data import find_source
+    from adqc.experiments.models import MODELS
+
+    makers: Mapping[str, Any] = MODELS
+    if name not in makers:
+        raise ValueError(f"unknown network {name!r}: use one of {', '.join(makers)}")
+    network: nn.Module = makers[name](find_source(data).classes)
+    return network
 
 
 @torch.no_grad()

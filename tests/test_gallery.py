@@ -15,6 +15,7 @@ from adqc.experiments.models import make_model
 from adqc.experiments.recipe import load_recipe, recipe_names
 from adqc.gallery import (
     ACCURACY_TOLERANCE,
+    build_network,
     check_card,
     exact_weight,
     find_gallery,
@@ -249,6 +250,13 @@ def test_a_probe_of_another_weight_is_found(copied):
     entry = read_entry(entry.folder)
     (_, found, expected), *_ = entry.references(entry.wall())
     assert (found - expected).abs().max() > 0.1
+
+
+def test_networks_and_data_that_are_not_known():
+    with pytest.raises(ValueError, match="unknown network 'nix': use one of lenet5, fc2"):
+        build_network("nix", "mnist")
+    with pytest.raises(ValueError, match="nix"):
+        build_network("lenet5", "nix")
 
 
 def test_an_entry_without_its_network(copied):

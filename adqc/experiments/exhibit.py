@@ -15,10 +15,9 @@ from torch import Tensor
 
 from adqc.brickwall import BrickWall
 from adqc.checkpoint import load_
-from adqc.experiments.models import make_model
 from adqc.experiments.recipe import Recipe, load_recipe, recipe_from_dict, recipe_names
 from adqc.files import CARD, CIRCUIT, read_json
-from adqc.gallery import KEY, NETWORK, Entry, check_card, exact_weight, read_entry, write_index
+from adqc.gallery import KEY, NETWORK, Entry, build_network, check_card, exact_weight, read_entry, write_index
 from adqc.qasm import save_qasm
 from adqc.selection import find_targets
 
@@ -68,7 +67,7 @@ def add_run(
     commands = [_command_of(recipe) if command is None else command]
     commands.append(f"adqc gallery add {_default_folder(recipe)}" + f" --name {prefix}" * (prefix is not None))
     network = run / "model.safetensors"
-    model = load_(make_model(recipe.model), network)
+    model = load_(build_network(recipe.model, recipe.data), network)
     walls = {target.name: target.wall for target in find_targets(model) if target.wall is not None}
     unknown = [name for name in layers or () if name not in walls]
     if unknown:
