@@ -253,7 +253,7 @@ def test_a_probe_of_another_weight_is_found(copied):
 
 
 def test_networks_and_data_that_are_not_known():
-    with pytest.raises(ValueError, match="unknown network 'nix': use one of lenet5, fc2"):
+    with pytest.raises(ValueError, match="unknown network 'nix': use one of .*lenet5"):
         build_network("nix", "mnist")
     with pytest.raises(ValueError, match="nix"):
         build_network("lenet5", "nix")
