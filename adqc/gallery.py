@@ -80,7 +80,7 @@ class Entry:
     def _checkpoint(self) -> Path:
         stored = self.about["checkpoint"]
         if stored is None:
-            raise FileNotFoundError(f"{self.name} comes without its network: run {self.about['commands'][0]!r} for it")
+            raise FileNotFoundError(f"{self.name} comes without its network: its card says how to make it anew")
         path = self.folder / str(stored["file"])
         if not path.is_file():
             raise FileNotFoundError(f"{self.folder} holds no {path.name}, which its card names: restore it")
@@ -197,7 +197,7 @@ class Gallery:
             )  # fmt: skip
         columns = ("circuit", "network", "layer", ">shape", ">qubits", "gate", ">depth", ">parameters", ">accuracy",
                    ">dense", "sha256")  # fmt: skip
-        return make_table(f"{self.folder}: {len(rows)} circuits", columns, rows)
+        return make_table(f"{self.folder}: {len(rows)} {'circuit' if len(rows) == 1 else 'circuits'}", columns, rows)
 
     def __str__(self) -> str:
         return to_text(self.__rich__())

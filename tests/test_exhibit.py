@@ -81,19 +81,25 @@ def test_the_command_makes_the_run_again(finished, tmp_path):
 
 @pytest.mark.parametrize("name", ["fc2-mnist", "lenet5-mnist"])
 def test_the_command_of_a_plain_or_short_run_is_short(name):
-    assert exhibit._command_of(load_recipe(name)) == f"adqc run {name}"
-    assert exhibit._command_of(load_recipe(name, quick=True)) == f"adqc run {name} --quick"
+    assert exhibit._commands_of(load_recipe(name)) == [f"adqc run {name}"]
+    assert exhibit._commands_of(load_recipe(name, quick=True)) == [f"adqc run {name} --quick"]
     seeded = load_recipe(name, quick=True, changes=["seed=3", 'title="Mine, of 2"'])
-    command = exhibit._command_of(seeded)
+    (command,) = exhibit._commands_of(seeded)
     assert command.startswith(f"adqc run {name} --quick --set ")
     assert load_recipe(name, quick=True, changes=shlex.split(command)[5::2]) == seeded
+
+
+def test_data_that_the_checkout_lacks_are_fetched_first():
+    recipe = load_recipe("lenet5-mnist", changes=["data=fashion-mnist"])
+    assert exhibit._commands_of(recipe)[0] == "adqc data fetch fashion-mnist"
+    assert len(exhibit._commands_of(recipe)) == 2
 
 
 def test_layers_names_and_commands_can_be_chosen(finished, tmp_path):
     add_run(finished[0], tmp_path)
     (entry,) = add_run(finished[0], tmp_path, layers=["fc2"], prefix="mine", command="make it", licence="CC0-1.0")
     assert entry.name == "mine-fc2"
-    assert entry.about["commands"] == ["make it", "adqc gallery add runs/lenet5-mnist --name mine"]
+    assert entry.about["commands"] == ["make it", "adqc gallery add runs/lenet5-mnist --layer fc2 --name mine"]
     assert entry.about["licence"] == "CC0-1.0"
     assert len(read_gallery(tmp_path).entries) == 3
 

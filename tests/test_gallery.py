@@ -90,7 +90,7 @@ def test_files_are_small_and_complete(entry):
 
 @entries
 def test_the_commands_exist_and_name_a_recipe_of_the_library(entry):
-    run, add = entry.about["commands"]
+    run, add = entry.about["commands"][-2:]
     words = run.split()
     assert words[:2] == ["adqc", "run"]
     assert words[2] in recipe_names()
@@ -253,7 +253,7 @@ def test_a_probe_of_another_weight_is_found(copied):
 
 
 def test_networks_and_data_that_are_not_known():
-    with pytest.raises(ValueError, match="unknown network 'nix': use one of .*lenet5"):
+    with pytest.raises(ValueError, match=r"unknown network 'nix': use one of .*lenet5"):
         build_network("nix", "mnist")
     with pytest.raises(ValueError, match="nix"):
         build_network("lenet5", "nix")
@@ -264,7 +264,7 @@ def test_an_entry_without_its_network(copied):
     rewrite(entry.folder / "card.json", lambda v: v["gallery"].update(checkpoint=None))
     entry = read_entry(entry.folder)
     assert [name for name, *_ in entry.references(entry.wall())] == ["card"]
-    with pytest.raises(FileNotFoundError, match="comes without its network: run 'adqc run fc2-mnist"):
+    with pytest.raises(FileNotFoundError, match="comes without its network: its card says"):
         entry.evaluate()
 
 

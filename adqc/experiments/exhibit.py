@@ -64,8 +64,9 @@ def add_run(
     if not (run / "metrics.json").is_file():
         raise FileNotFoundError(f"{run} holds no finished run: there is no metrics.json, let adqc run finish first")
     metrics, recipe = read_json(run / "metrics.json"), recipe_from_dict(read_json(run / "recipe.json"))
-    commands = [_command_of(recipe) if command is None else command]
-    commands.append(f"adqc gallery add {_default_folder(recipe)}" + f" --name {prefix}" * (prefix is not None))
+    commands = [*_commands_of(recipe)] if command is None else [command]
+    chosen = [*(f" --layer {layer}" for layer in layers or ()), *([f" --name {prefix}"] if prefix is not None else ())]
+    commands.append(f"adqc gallery add {_default_folder(recipe)}{''.join(chosen)}")
     network = run / "model.safetensors"
     model = load_(build_network(recipe.model, recipe.data), network)
     walls = {target.name: target.wall for target in find_targets(model) if target.wall is not None}
@@ -176,8 +177,8 @@ def _default_folder(recipe: Recipe) -> str:
     return f"runs/{recipe.name}" + "-quick" * recipe.quick
 
 
-def _command_of(recipe: Recipe) -> str:
-    """The command line that runs just this recipe.
+def _commands_of(recipe: Recipe) -> list[str]:
+    """The command lines that fetch the data, where the checkout lacks them, and run just this recipe.
 
     Raises:
         ValueError: If the recipe does not come with the library.
@@ -194,7 +195,8 @@ def _command_of(recipe: Recipe) -> str:
             f"no options of adqc run {recipe.name} make the recipe of this run: say with --command what regenerates it"
         )
     options = [f"--set '{change}'" if re.search(r"[\s\"'{\[]", change) else f"--set {change}" for change in changes]
-    return " ".join(["adqc run", recipe.name, *["--quick"] * recipe.quick, *options])
+    fetch = [] if recipe.data == "mnist" else [f"adqc data fetch {recipe.data}"]
+    return [*fetch, " ".join(["adqc run", recipe.name, *["--quick"] * recipe.quick, *options])]
 
 
 def _changes(base: Any, wanted: Any, path: str = "") -> list[str]:
