@@ -57,6 +57,8 @@ def test_every_circuit_of_a_run_becomes_an_entry(finished, tmp_path):
         assert result["controls"]["random sharing"]["accuracy"] == metrics["controls"]["random sharing"]["accuracy"]
         assert (result["train_images"], result["test_images"]) == (300, 200)
         assert result["layers"] == ["fc1", "fc2"]
+        (fitted,) = [row for row in metrics["fit"]["layers"] if row["name"] == entry.about["layer"]]
+        assert entry.about["relative_error"] == fitted["relative_error"] > 0
         assert entry.evaluate(DATA) == result["network"]
         wall = entry.wall()
         for _, found, expected in entry.references(wall):

@@ -46,6 +46,13 @@ def test_a_qasm_file_is_read_with_the_card_beside_it(wall, tmp_path, given):
     assert found.folder == (tmp_path / given.split("/")[0])
 
 
+def test_a_card_of_the_same_name_comes_first(wall, tmp_path):
+    save_qasm(wall, tmp_path)
+    (tmp_path / "circuit.json").write_text("{}")
+    with pytest.raises(ValueError, match="this is none"):
+        find_circuits(tmp_path)
+
+
 def test_a_folder_of_folders_gives_one_each(wall, tmp_path):
     for name in ("b", "a"):
         save_qasm(wall, tmp_path / name)
