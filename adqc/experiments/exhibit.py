@@ -252,6 +252,8 @@ def draw_weight(wall: BrickWall, path: Path) -> None:
         bricks.add_patch(box)
     bricks.set(xlim=(-0.2, len(wall.wiring.moments) + 0.2), ylim=(wall.sites - 0.4, -0.6))
     bricks.set(xlabel="layer of gates; darker: larger angles", ylabel="qubit")
+    for axis in (bricks.xaxis, bricks.yaxis):
+        axis.get_major_locator().set_params(integer=True)
     bricks.spines[:].set_visible(False)
     weight = exact_weight(wall)
     matrix = weight.reshape(weight.shape[0], -1) if weight.ndim > 1 else weight.reshape(1, -1)
