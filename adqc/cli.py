@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import os
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adqc.cli_gallery import gallery_app
+from adqc.command import command as _command
+from adqc.command import console as _console
+
 if TYPE_CHECKING:
     from adqc.brickwall import BrickWall
-
-Command = TypeVar("Command", bound=Callable[..., None])
-
-# What bad input raises: told in one sentence. Everything else is our own mistake and keeps its traceback.
-USER_ERRORS = (ValueError, TypeError, OSError, MemoryError, FloatingPointError, ImportError)
-PLAIN_WIDTH = 140
 
 app = typer.Typer(
     help="Neural-network weights as quantum circuits: compress layers to a few hundred parameters, train, export.",
@@ -31,54 +26,12 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-gallery_app = typer.Typer(invoke_without_command=True)
 app.add_typer(gallery_app, name="gallery")
 
 
 def _recipes() -> str:
     folder = resources.files("adqc.experiments").joinpath("recipes")
     return ", ".join(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
-
-
-def _guarded(function: Command, name: str) -> Command:
-    """Tell bad input in one sentence (exit code 1) and Ctrl-C without a traceback (130)."""
-
-    @functools.wraps(function)
-    def guarded(*args: Any, **options: Any) -> None:
-        try:
-            function(*args, **options)
-        except KeyboardInterrupt:
-            hint = "; go on with --resume" if name == "run" else ""
-            typer.echo(f"stopped{hint}", err=True)
-            raise typer.Exit(130) from None
-        except BrokenPipeError:
-            # The reader (head, less) has seen enough; typer ends quietly.
-            raise
-        except USER_ERRORS as error:
-            if os.environ.get("ADQC_TRACEBACK"):
-                raise
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(1) from None
-
-    return cast(Command, guarded)
-
-
-def _command(where: typer.Typer, name: str) -> Callable[[Command], Command]:
-    """Register a command."""
-
-    def register(function: Command) -> Command:
-        where.command(name)(_guarded(function, name))
-        return function
-
-    return register
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    # A pipe has no width; tables shall not be cut for it.
-    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
 
 
 def _show_version(wanted: bool) -> None:
@@ -278,100 +231,8 @@ def report(
         typer.launch(str(path))
 
 
-Folder = Annotated[
-    Path | None, typer.Option("--folder", metavar="DIR", help="The gallery; else ./circuits, or the checkout's.")
-]
-
-
-def gallery(
-    context: typer.Context,
-    folder: Folder = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the index as JSON.")] = False,
-) -> None:
-    """List the gallery of circuits, or change it.
-
-    Each entry is a trained layer of a network as a circuit: circuit.qasm, card.json and, where it is small, the whole
-    network. Index and cards are checked; `adqc verify circuits` computes the weights in every way.
-    """
-    if context.invoked_subcommand is not None:
-        return
-    from adqc.gallery import read_gallery
-
-    found = read_gallery(folder)
-    if as_json:
-        typer.echo(json.dumps([entry.summary() for entry in found.entries], indent=1))
-    else:
-        _console().print(found)
-
-
-gallery_app.callback()(_guarded(gallery, "gallery"))
-
-
-@_command(gallery_app, "add")
-def gallery_add(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, e.g. runs/fc2-mnist.")],
-    folder: Annotated[Path, typer.Option("--folder", metavar="DIR", help="The gallery.")] = Path("circuits"),
-    layers: Annotated[
-        list[str] | None, typer.Option("--layer", help="Only this layer; can be given repeatedly.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="What the names begin with; else the recipe's name.")] = None,
-    command: Annotated[
-        str | None, typer.Option(help="What regenerates the run; else worked out from its recipe.")
-    ] = None,
-    licence: Annotated[str, typer.Option(help="SPDX name of the entries' licence.")] = "MIT",
-) -> None:
-    """Put the circuits of a finished run into the gallery.
-
-    Entries of the same name are replaced, and the index is written anew.
-    """
-    from adqc.experiments.exhibit import add_run
-
-    for entry in add_run(run, folder, layers=layers, prefix=name, command=command, licence=licence):
-        typer.echo(f"{entry.folder}: {entry.card['parameters']} parameters for {entry.about['weights']:,} weights")
-
-
-@_command(gallery_app, "index")
-def gallery_index(
-    folder: Annotated[Path, typer.Option("--folder", metavar="DIR", help="The gallery.")] = Path("circuits"),
-) -> None:
-    """Write the index anew from the cards."""
-    from adqc.gallery import write_index
-
-    typer.echo(str(write_index(folder)))
-
-
-@_command(gallery_app, "evaluate")
-def gallery_evaluate(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Entries; else all with a network.")] = None,
-    folder: Folder = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Data folder, laid out as torchvision's; else $ADQC_DATA, ./data.")
-    ] = None,
-) -> None:
-    """Measure the test accuracy of the gallery's networks anew.
-
-    Exit code 1 if one differs from its card by more than 0.05 points.
-    """
-    from adqc.gallery import ACCURACY_TOLERANCE, read_gallery
-    from adqc.tables import make_table
-
-    found = read_gallery(folder)
-    entries = [found.find(name) for name in names] if names else [e for e in found.entries if e.about["checkpoint"]]
-    rows, worst, known = [], 0.0, dict[str, float]()
-    for entry in entries:
-        said = entry.about["accuracy"]["network"]
-        # The entries of one run share a network.
-        key = str(entry.about["checkpoint"])
-        measured = known[key] if key in known else known.setdefault(key, entry.evaluate(data))
-        worst = max(worst, abs(measured - said))
-        rows.append((entry.name, entry.about["network"], entry.about["data"], f"{said:.2f} %", f"{measured:.2f} %"))
-    columns = ("circuit", "network", "data", ">on the card", ">measured")
-    _console().print(make_table("Test accuracy", columns, rows))
-    if worst > ACCURACY_TOLERANCE:
-        raise typer.Exit(1)
-
-
 def _circuits(path: Path) -> dict[str, BrickWall]:
+    """The circuits in a checkpoint, rebuilt from the file alone: layer or tensor -> circuit."""
     from adqc.files import find_circuits
 
     return {found.name: found.wall for found in find_circuits(path)}
