@@ -71,7 +71,7 @@ def checkpoint(tmp_path_factory):
 def test_help_lists_every_command_and_a_way_to_begin():
     done = adqc_command("--help")
     assert done.returncode == 0
-    for name in ("run", "plan", "verify", "export", "show", "gallery", "data", "report"):
+    for name in ("run", "plan", "verify", "export", "show", "data", "report"):
         assert f"\n  {name} " in done.stdout
     assert "adqc run lenet5-mnist --quick" in done.stdout
     # None of the commands' descriptions is cut.
@@ -84,8 +84,6 @@ def test_help_lists_every_command_and_a_way_to_begin():
         (("run",), ("--quick", "--resume", "--set", "--data", "--out", "--device", "--seed", "lenet5-mnist")),
         (("plan",), ("--depth", "--gate", "--layout", "--wiring", "--select")),
         (("verify",), ("--tolerance", "--json", "Exit code 1")),
-        (("gallery",), ("--folder", "--json", "add", "index", "evaluate")),
-        (("gallery", "add"), ("--layer", "--name", "--command", "--licence", "--folder")),
         (("export",), ("--version", "--out", "OpenQASM")),
         (("show",), ("--draw",)),
         (("data", "fetch"), ("mnist, fashion-mnist or cifar10", "--url", "ADQC_DATA")),

@@ -41,6 +41,23 @@ def small(tmp_path):
     return folder
 
 
+@pytest.mark.parametrize(
+    ("args", "parts"),
+    [
+        ((), ("\n  gallery ",)),
+        (("gallery",), ("--folder", "--json", "\n  add ", "\n  index ", "\n  evaluate ")),
+        (("gallery", "add"), ("--layer", "--name", "--command", "--licence", "--folder")),
+        (("gallery", "evaluate"), ("--folder", "--data", "0.05 points")),
+    ],
+)
+def test_each_command_explains_itself(args, parts):
+    done = adqc_command(*args, "--help")
+    assert done.exit_code == 0
+    for part in parts:
+        assert part in done.stdout
+    assert not [line for line in done.stdout.splitlines() if line.endswith("...") and "Usage" not in line]
+
+
 def test_the_gallery_is_listed():
     done = adqc_command("gallery", "--folder", FOLDER)
     assert done.exit_code == 0, done.output
