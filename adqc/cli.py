@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import os
-from collections.abc import Callable
+import json
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adqc.cli_gallery import gallery_app
+from adqc.command import command as _command
+from adqc.command import console as _console
+
 if TYPE_CHECKING:
     from adqc.brickwall import BrickWall
-
-Command = TypeVar("Command", bound=Callable[..., None])
-
-# What bad input raises: told in one sentence. Everything else is our own mistake and keeps its traceback.
-USER_ERRORS = (ValueError, TypeError, OSError, MemoryError, FloatingPointError, ImportError)
-PLAIN_WIDTH = 140
 
 app = typer.Typer(
     help="Neural-network weights as quantum circuits: compress layers to a few hundred parameters, train, export.",
@@ -30,46 +26,12 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(gallery_app, name="gallery")
 
 
 def _recipes() -> str:
     folder = resources.files("adqc.experiments").joinpath("recipes")
     return ", ".join(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
-
-
-def _command(where: typer.Typer, name: str) -> Callable[[Command], Command]:
-    """Register a command that tells bad input in one sentence (exit code 1) and Ctrl-C without a traceback (130)."""
-
-    def register(function: Command) -> Command:
-        @functools.wraps(function)
-        def guarded(*args: Any, **options: Any) -> None:
-            try:
-                function(*args, **options)
-            except KeyboardInterrupt:
-                hint = "; go on with --resume" if name == "run" else ""
-                typer.echo(f"stopped{hint}", err=True)
-                raise typer.Exit(130) from None
-            except BrokenPipeError:
-                # The reader (head, less) has seen enough; typer ends quietly.
-                raise
-            except USER_ERRORS as error:
-                if os.environ.get("ADQC_TRACEBACK"):
-                    raise
-                typer.echo(f"error: {error}", err=True)
-                raise typer.Exit(1) from None
-
-        where.command(name)(guarded)
-        return function
-
-    return register
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    # A pipe has no width; tables shall not be cut for it.
-    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
 
 
 def _show_version(wanted: bool) -> None:
@@ -166,30 +128,28 @@ def plan(
 @_command(app, "verify")
 def verify(
     file: Annotated[
-        Path, typer.Argument(help="A checkpoint (.safetensors), or a folder with circuit.qasm and card.json.")
+        Path,
+        typer.Argument(
+            help="A checkpoint (.safetensors), a .qasm file with its card, a folder of circuits, or the gallery."
+        ),
     ],
     tolerance: Annotated[float, typer.Option(help="Largest relative difference that passes.")] = 1e-9,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Check the circuits of a file in every way.
 
-    Compares the gate-by-gate simulator, PennyLane, quimb, the layer's own route and the QASM read back: values and
-    gradients, in double precision. Needs the file alone, not the model. Exit code 1 if a difference is larger than
-    the tolerance.
+    Compares the gate-by-gate simulator, PennyLane, quimb and every route of the engine, values and gradients in double
+    precision, and the QASM text as adqc, quimb and, where installed, Qiskit read it. Needs the files alone, not the
+    model. Of the gallery, cards and networks are compared, too. Exit code 1 if a difference is larger than the
+    tolerance.
     """
-    from torch import nn
-
     from adqc.verify import verify as compare
 
-    model = nn.Module()
-    for name, wall in _circuits(file).items():
-        holder = model
-        for part in name.split("."):
-            if part not in holder._modules:
-                holder.add_module(part, nn.Module())
-            holder = holder.get_submodule(part)
-        holder.add_module("circuit", wall)
-    found = compare(model, tolerance=tolerance, show=False)
-    _console().print(str(found), markup=False)
+    found = compare(file, tolerance=tolerance, show=False)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=1))
+    else:
+        _console().print(str(found), markup=False)
     if not found.passed:
         raise typer.Exit(1)
 
@@ -273,25 +233,9 @@ def report(
 
 def _circuits(path: Path) -> dict[str, BrickWall]:
     """The circuits in a checkpoint, rebuilt from the file alone: layer or tensor -> circuit."""
-    from adqc.brickwall import BrickWall
-    from adqc.checkpoint import Stored
-    from adqc.config import Circuit
-    from adqc.container import read
-    from adqc.qasm import load_qasm
+    from adqc.files import find_circuits
 
-    if path.is_dir():
-        return {path.name: load_qasm(path)}
-    tensors, header = read(path)
-    tensors.update({name: tensors[first] for name, first in header.get("tied", {}).items()})
-    walls = {}
-    for item in map(Stored.from_dict, header.get("circuits", [])):
-        own = {name.removeprefix(f"{item.prefix}."): value for name, value in tensors.items()}
-        wall = BrickWall(item.shape, Circuit.from_dict(item.config), dtype=own["gates"].dtype)
-        wall.load_state_dict({name: own[name] for name in wall.state_dict()})
-        walls[item.name.removesuffix(".weight")] = wall
-    if not walls:
-        raise ValueError(f"{path} holds no circuits: nothing in that model is compressed")
-    return walls
+    return {found.name: found.wall for found in find_circuits(path)}
 
 
 def main() -> None:

@@ -6,19 +6,23 @@ import copy
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from adqc.brickwall import BrickWall
 from adqc.engine import statevector
 from adqc.engine.arrange import to_tensor
 from adqc.gates import pennylane_matrices
+from adqc.layer_oracle import example_input, expected_output
+from adqc.nn import from_torch
+from adqc.verify import BATCHES, COMPARED_ROUTES
 
 
 class RouteSuite:
     """Every route from a circuit to its tensor against the gate-by-gate oracle, as a pytest class.
 
-    Subclass it, name the subclass ``Test…`` and give it a fixture ``wall``; all tests are inherited. They run on a
-    copy in float64 and leave the wall as it was. A test that does not apply is switched off by ``test_… = None``.
+    Subclass it, name the subclass ``Test…`` and give it a fixture ``wall``; all tests are inherited: one for each of
+    the engine's routes, by its name (``test_halves``, …), and the ones below. They run on a copy in float64 and leave
+    the wall as it was. A test that does not apply is switched off by ``test_… = None``.
 
     Attributes:
         tolerance: Largest difference allowed, relative to the largest entry where that is above 1.
@@ -33,21 +37,29 @@ class RouteSuite:
 
     tolerance: float = 1e-10
 
-    def test_halves(self, wall: BrickWall) -> None:
-        """Two halves and one product: tensor and gradients."""
-        self._compare(wall, lambda exact: exact("halves"))
-
-    def test_fused(self, wall: BrickWall) -> None:
-        """Gates of one moment fused into blocks: tensor and gradients."""
-        self._compare(wall, lambda exact: exact("fused"))
-
-    def test_network(self, wall: BrickWall) -> None:
-        """quimb's network, contracted whole: tensor and gradients."""
-        self._compare(wall, lambda exact: exact("network"))
-
     def test_own_route(self, wall: BrickWall) -> None:
         """The route of the wall's own configuration: tensor and gradients."""
         self._compare(wall, lambda exact: exact())
+
+    def test_output(self, wall: BrickWall) -> None:
+        """The output of a layer with this weight, for one sample and for a batch: value and gradients."""
+        plain = _plain_layer(wall)
+        if plain is None:
+            import pytest
+
+            pytest.skip(f"no layer of adqc.nn has a weight of shape {wall.shape}")
+        layer = from_torch(plain.double(), _in_double(wall))
+        for batch in BATCHES:
+            sample = example_input(layer, batch)
+
+            def expect(exact: BrickWall, x: Tensor = sample) -> Tensor:
+                return expected_output(from_torch(plain, exact), exact("gates"), x)
+
+            def find(exact: BrickWall, x: Tensor = sample) -> Tensor:
+                output: Tensor = from_torch(plain, exact)(x)
+                return output
+
+            self._compare(wall, find, expect)
 
     def test_pennylane(self, wall: BrickWall) -> None:
         """PennyLane's ``default.qubit``: tensor and gradients."""
@@ -80,8 +92,13 @@ class RouteSuite:
             norm = statevector.run_gates(gates, exact.wiring).norm()
             self._close("norm", norm, torch.ones_like(norm))
 
-    def _compare(self, wall: BrickWall, build: Callable[[BrickWall], Tensor]) -> None:
-        expected, found = (_pull_back(wall, way) for way in (lambda exact: exact("gates"), build))
+    def _compare(
+        self,
+        wall: BrickWall,
+        build: Callable[[BrickWall], Tensor],
+        oracle: Callable[[BrickWall], Tensor] = lambda exact: exact("gates"),
+    ) -> None:
+        expected, found = (_pull_back(wall, way) for way in (oracle, build))
         assert found.keys() == expected.keys()
         for name in expected:
             self._close(name, found[name], expected[name])
@@ -94,6 +111,29 @@ class RouteSuite:
             assert difference <= self.tolerance * largest, f"{name} differs by {difference:.1e}"
 
 
+def _test_of(route: str) -> Callable[[RouteSuite, BrickWall], None]:
+    def test(self: RouteSuite, wall: BrickWall) -> None:
+        self._compare(wall, lambda exact: exact(route))
+
+    test.__doc__ = f"The route {route!r}: tensor and gradients."
+    return test
+
+
+# One test a route, so that each is reported, and can be switched off, by its name.
+for _route in COMPARED_ROUTES:
+    setattr(RouteSuite, f"test_{_route.replace('-', '_')}", _test_of(_route))
+
+
+def _plain_layer(wall: BrickWall) -> nn.Module | None:
+    """A layer of torch whose weight has the wall's shape: linear for two axes, a convolution for more."""
+    kinds: dict[int, type[nn.Module]] = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
+    if len(wall.shape) == 2:
+        return nn.Linear(wall.shape[1], wall.shape[0], bias=False, device="meta")
+    if len(wall.shape) in kinds:
+        return kinds[len(wall.shape)](*wall.shape[1::-1], wall.shape[2:], bias=False, device="meta")
+    return None
+
+
 def _in_double(wall: BrickWall) -> BrickWall:
     return copy.deepcopy(wall).double().requires_grad_()
 
@@ -104,7 +144,7 @@ def _pull_back(wall: BrickWall, build: Callable[[BrickWall], Tensor]) -> dict[st
     tensor = build(exact)
     found = {"tensor": tensor.detach()}
     generator = torch.Generator().manual_seed(0)
-    seed = torch.randn(exact.shape, generator=generator, dtype=torch.float64, device="cpu").to(tensor.device)
+    seed = torch.randn(tensor.shape, generator=generator, dtype=torch.float64, device="cpu").to(tensor.device)
     names, parameters = zip(*((n, p) for n, p in exact.named_parameters() if p.numel()), strict=True)
     grads = torch.autograd.grad(tensor, parameters, seed, allow_unused=True)
     for name, parameter, grad in zip(names, parameters, grads, strict=True):

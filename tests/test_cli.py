@@ -83,7 +83,7 @@ def test_help_lists_every_command_and_a_way_to_begin():
     [
         (("run",), ("--quick", "--resume", "--set", "--data", "--out", "--device", "--seed", "lenet5-mnist")),
         (("plan",), ("--depth", "--gate", "--layout", "--wiring", "--select")),
-        (("verify",), ("--tolerance", "Exit code 1")),
+        (("verify",), ("--tolerance", "--json", "Exit code 1")),
         (("export",), ("--version", "--out", "OpenQASM")),
         (("show",), ("--draw",)),
         (("data", "fetch"), ("mnist, fashion-mnist or cifar10", "--url", "ADQC_DATA")),
