@@ -107,7 +107,12 @@ def run(
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Where the results go; else runs/NAME, or runs/NAME-quick.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, …")] = "cpu",
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to train: cpu, cuda, cuda:1, …; else accelerate's choice under accelerate launch, cpu."
+        ),
+    ] = None,
 ) -> None:
     """Run an experiment and write its report.
 
@@ -123,7 +128,7 @@ def run(
     seeds = [] if seed is None else [f"seed={seed}"]
     chosen = load_recipe(recipe, quick=quick, changes=[*(changes or []), *seeds])
     metrics = Run(chosen, folder=out, data=data, device=device, resume=resume, console=_console()).execute()
-    if not metrics["verify"]["passed"]:
+    if not metrics.get("verify", {"passed": True})["passed"]:
         raise typer.Exit(1)
 
 
@@ -159,7 +164,7 @@ def plan(
         circuits = {name: replace(config, **given) for name, config in recipe.circuits.items()}
         if select:
             circuits = {name: circuits.get(name, Circuit(**given)) for name in select}
-        planned = compress.plan(make_model(recipe.model), select=circuits)
+        planned = compress.plan(recipe.make_model(), select=circuits)
     _console().print(planned)
 
 
@@ -238,7 +243,7 @@ def show(
 
 @_command(data_app, "fetch")
 def fetch(
-    name: Annotated[str, typer.Argument(help="mnist, fashion-mnist or cifar10.")],
+    name: Annotated[str, typer.Argument(help="mnist, fashion-mnist, cifar10 or cifar100.")],
     data: Annotated[
         str | None, typer.Option(metavar="DIR", help="Data folder to put it into; else $ADQC_DATA, ./data.")
     ] = None,

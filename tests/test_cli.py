@@ -86,7 +86,7 @@ def test_help_lists_every_command_and_a_way_to_begin():
         (("verify",), ("--tolerance", "Exit code 1")),
         (("export",), ("--version", "--out", "OpenQASM")),
         (("show",), ("--draw",)),
-        (("data", "fetch"), ("mnist, fashion-mnist or cifar10", "--url", "ADQC_DATA")),
+        (("data", "fetch"), ("mnist, fashion-mnist, cifar10 or cifar100", "--url", "ADQC_DATA")),
         (("report",), ("--open",)),
     ],
 )

@@ -16,10 +16,12 @@ from adqc.baselines import replace_
 from adqc.brickwall import BrickWall
 from adqc.compress import compress_
 from adqc.experiments import pictures
-from adqc.experiments.models import make_model
 from adqc.experiments.recipe import Recipe, recipe_from_dict
 from adqc.experiments.training import load_model_, write_atomically
 from adqc.selection import find_targets
+
+# Singular values of larger matrices take minutes.
+LARGEST_SPECTRUM = 1024
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2330; --soft: #5b6475; --paper: #fdfdfc; --card: #ffffff; --line: #d9dde5;
@@ -114,7 +116,7 @@ def _read_weights(
     stages: Path, recipe: Recipe, metrics: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, BrickWall]]:
     """Each layer's weight in each network, as a matrix: first axis × the others; and the trained circuits."""
-    dense = make_model(recipe.model)
+    dense = recipe.make_model()
     load_model_(dense, stages / "dense.safetensors")
     model = copy.deepcopy(dense)
     compress_(model, select=recipe.circuits, fit=None, progress=False)
@@ -243,7 +245,8 @@ def _weights(weights: Mapping[str, Mapping[str, Tensor]]) -> str:
             f'<h3>{html.escape(name)} ({rows}×{columns})</h3>\n<div class="grid">{_figures(bodies, captions)}</div>'
         )
     parts.append(
-        '<p class="soft">One pixel an entry; blue is negative, red positive, white zero. Each picture has its own '
+        '<p class="soft">One pixel an entry, of a large weight the corner; blue is negative, red positive, white '
+        "zero. Each picture has its own "
         "scale, named below it (99 % of the entries are within).</p>"
     )
     return "\n".join(parts)
@@ -256,10 +259,14 @@ def _limit(weight: Tensor) -> float:
 def _spectra(weights: Mapping[str, Mapping[str, Tensor]]) -> str:
     figures, captions = [], []
     for name, kinds in weights.items():
+        if min(kinds["dense"].shape) > LARGEST_SPECTRUM:
+            continue
         shown = {kind: torch.linalg.svdvals(weight) for kind, weight in kinds.items() if kind != "stage 1"}
         shown = {{"stage 2": "circuit"}.get(kind, kind): values / values[0] for kind, values in shown.items()}
         figures.append(pictures.spectrum(shown, alt=f"Singular values of the weight of {name}"))
         captions.append(f"{html.escape(name)}: singular values, the largest set to 1.")
+    if not figures:
+        return ""
     return f'<h2>Singular values</h2>\n<div class="grid">{_figures(figures, captions)}</div>'
 
 
