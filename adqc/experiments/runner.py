@@ -12,7 +12,6 @@ import importlib.util
 import json
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,15 @@ from torch import nn
 from adqc.baselines import replace_
 from adqc.compress import Plan, compress_, plan
 from adqc.experiments.batches import Batches
-from adqc.experiments.data import Images, read
+from adqc.experiments.data import read
 from adqc.experiments.processes import join_processes
 from adqc.experiments.recipe import Recipe, Training
 from adqc.experiments.report import write_report
 from adqc.experiments.sources import SOURCES
 from adqc.experiments.summary import describe_machine, print_summary, summarise
 from adqc.experiments.training import History, load_model_, measure, save_state, train, write_atomically
+from adqc.experiments.workshop import CIRCUITS, CONTROLS, DENSE_ORDER, ORDER, differences, rescale_, shorten
 from adqc.selection import find_targets
-
-# Different parts of one experiment draw from different streams, so that changing one leaves the others alone.
-CIRCUITS, CONTROLS, DENSE_ORDER, ORDER = 1, 2, 3, 4
 
 
 class Run:
@@ -73,25 +70,13 @@ class Run:
         self.console = console
         if importlib.util.find_spec("matplotlib") is None:
             raise ImportError("the report needs matplotlib: pip install 'adqc[experiments]'")
-        self.images = self._shortened(read(recipe.data, data))
+        self.images = shorten(read(recipe.data, data), recipe)
         # A layer that is not there shall be told before anything is trained.
         plan(recipe.make_model(), select=recipe.circuits)
         self.stages = self.folder / "stages"
         if self.processes.main:
             self._prepare(resume)
         self.processes.wait()
-
-    def _shortened(self, images: Images) -> Images:
-        train_count = self.recipe.train_images or len(images.train_labels)
-        test_count = self.recipe.test_images or len(images.test_labels)
-        return Images(
-            images.name,
-            images.train_images[:train_count],
-            images.train_labels[:train_count],
-            images.test_images[:test_count],
-            images.test_labels[:test_count],
-            folder=images.folder,
-        )
 
     def _prepare(self, resume: bool) -> None:
         path, wanted = self.folder / "recipe.json", self.recipe.to_dict()
@@ -100,7 +85,7 @@ class Run:
                 earlier = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise ValueError(f"{path} is damaged ({error}): start anew without --resume") from error
-            changed = _differences(earlier, json.loads(json.dumps(wanted)))
+            changed = differences(earlier, json.loads(json.dumps(wanted)))
             if changed:
                 raise ValueError(
                     f"the run in {self.folder} was made with another recipe ({'; '.join(changed)}): resume it with the "
@@ -231,7 +216,7 @@ class Run:
             ],
         }
         if recipe.rescale:
-            _rescale_(model, dense)
+            rescale_(model, dense)
         if self.processes.main:
             save_state(path, {f"model.{name}": tensor for name, tensor in model.state_dict().items()}, entry)
         self._say(f"After stage 1: {entry['accuracy']:.2f} %.")
@@ -306,29 +291,9 @@ class Run:
         self._say(f"Report: {path}")
 
 
-@torch.no_grad()
-def _rescale_(model: nn.Module, dense: nn.Module) -> None:
-    weights = {target.name: target.parameter for target in find_targets(dense)}
-    for target in find_targets(model):
-        weight = weights.get(target.name)
-        if target.wall is not None and weight is not None:
-            target.wall.scale.mul_(weight.norm() / target.wall().norm())
-
-
 def _entry(history: History) -> dict[str, Any]:
     return {
         "accuracy": history.accuracy[-1],
         "seconds": sum(history.seconds),
         "epochs": {"loss": history.loss, "accuracy": history.accuracy, "seconds": history.seconds},
     }
-
-
-def _differences(earlier: Any, wanted: Any, path: str = "") -> list[str]:
-    if isinstance(earlier, Mapping) and isinstance(wanted, Mapping):
-        keys = list(dict.fromkeys([*earlier, *wanted]))
-        return [
-            line
-            for key in keys
-            for line in _differences(earlier.get(key), wanted.get(key), f"{path}.{key}".lstrip("."))
-        ]
-    return [] if earlier == wanted else [f"{path}: {earlier} there, {wanted} here"]
