@@ -276,6 +276,42 @@ def report(
         typer.launch(str(path))
 
 
+@_command(app, "compare")
+def compare(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or the path of a .toml file.")],
+    budgets: Annotated[str, typer.Option(help="Numbers of parameters, with commas between.")] = "300,600,1200,2400",
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
+    rates: Annotated[str, typer.Option(help="Learning rates to choose from.")] = "0.003,0.01,0.03",
+    starts: Annotated[str, typer.Option(help="Starts to choose from: fitted, random.")] = "fitted,random",
+    methods: Annotated[str | None, typer.Option(help="Methods, with commas between; else all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The recipe's short form.")] = False,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Data folder, as for run.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Where results go; else runs/NAME-compare.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where to train, as for run.")] = None,
+) -> None:
+    """Compare circuits with their rivals at equal parameters.
+
+    Trains every method at every budget for every seed, with the recipe's schedule and each method at its own best
+    learning rate. Called again, it goes on where it was stopped.
+    """
+    from adqc.experiments.compare import Comparison, Settings
+    from adqc.experiments.methods import ALL
+    from adqc.experiments.recipe import load_recipe
+
+    settings = Settings(
+        budgets=tuple(int(part) for part in budgets.split(",")),
+        seeds=seeds,
+        rates=tuple(float(part) for part in rates.split(",")),
+        methods=tuple(methods.split(",")) if methods else ALL,
+        starts=tuple(starts.split(",")),
+    )
+    chosen = load_recipe(recipe, quick=quick, changes=changes or [])
+    Comparison(chosen, settings, folder=out, data=data, device=device, console=_console()).execute()
+
+
 def _circuits(path: Path) -> dict[str, BrickWall]:
     """The circuits in a checkpoint, rebuilt from the file alone: layer or tensor -> circuit."""
     from adqc.brickwall import BrickWall

@@ -17,8 +17,9 @@ from adqc.brickwall import BrickWall
 
 # Colours that stand in matplotlib's output for the page's own, which change between light and dark.
 INK, GRID = "#010203", "#010204"
-SERIES = tuple(f"#0102{k:02x}" for k in range(16, 21))
+SERIES = tuple(f"#0102{k:02x}" for k in range(16, 26))
 COLORS = {INK: "currentColor", GRID: "var(--line)", **{color: f"var(--s{k})" for k, color in enumerate(SERIES)}}
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h")
 LARGEST_SIDE = 800
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)))
 
@@ -52,6 +53,44 @@ def curves(
         axes.set_yscale("log")
     axes.xaxis.get_major_locator().set_params(integer=True)
     return _finish(figure, axes, alt, legend=len(series) > 1)
+
+
+def points(
+    series: Mapping[str, Sequence[Sequence[float]]],
+    what: str,
+    against: str,
+    *,
+    alt: str,
+    log: bool = False,
+    levels: Mapping[str, float] | None = None,
+    labels: Sequence[str] = (),
+) -> str:
+    """Figures against something, with their deviations.
+
+    Args:
+        series: Name of each curve and its points: place, value, deviation.
+        what: Name of the values.
+        against: Name of the places.
+        alt: What the picture shows, in words.
+        log: Whether the places' axis is logarithmic.
+        levels: Name and height of lines for comparison.
+        labels: Names of the places 0, 1, …, where they are no numbers.
+    """
+    figure, axes = _axes(what, against)
+    figure.set_size_inches(5.6, 4.2 + 0.12 * len(series))
+    for number, (name, own) in enumerate(series.items()):
+        # Past the last colour other marks begin.
+        color, mark = SERIES[number % len(SERIES)], MARKS[number % len(MARKS)]
+        places, values, errors = zip(*sorted(map(tuple, own)), strict=True)
+        style = {"color": color, "marker": mark, "linestyle": DASHES[number % len(DASHES)], "markersize": 4}
+        axes.errorbar(places, values, yerr=errors, label=name, linewidth=1.3, elinewidth=0.9, capsize=2, **style)
+    for number, (name, level) in enumerate((levels or {}).items()):
+        axes.axhline(level, color=INK, linestyle=DASHES[1 + number], linewidth=1, label=name)
+    if log:
+        axes.set_xscale("log")
+    if labels:
+        axes.set_xticks(range(len(labels)), labels, rotation=25 if len(labels) > 4 else 0)
+    return _finish(figure, axes, alt, legend=len(series) + len(levels or {}) > 1)
 
 
 def spectrum(series: Mapping[str, Tensor], *, alt: str) -> str:

@@ -61,6 +61,7 @@ def train(
     notify: Callable[[History], None] | None = None,
     progress: bool | None = None,
     processes: Processes | None = None,
+    penalty: float = 0.0,
 ) -> History:
     """Train a model through :func:`adqc.finetune`; go on from the snapshot if there is one.
 
@@ -75,6 +76,7 @@ def train(
         notify: Called after each epoch, with what was gone through so far.
         progress: True shows a progress bar, False none, None where stderr is a terminal.
         processes: Those that train together; None for this one alone.
+        penalty: Factor of :func:`adqc.unitarity` in the loss.
 
     Returns:
         Loss, accuracy and seconds of each epoch.
@@ -118,6 +120,7 @@ def train(
             optimizer=stepped,
             scheduler="constant",
             callback=after,
+            penalty=penalty,
             state=state,
             backward=backward,
             progress=progress if processes.main else False,

@@ -142,6 +142,7 @@ class Workshop:
         holdout: bool,
         teacher: nn.Module | None = None,
         lr: float = 0.0,
+        penalty: float = 0.0,
     ) -> History:
         def tell(history: History) -> None:
             self.notify(f"{name}, epoch {len(history.loss)}, {history.accuracy[-1]:.2f} %")
@@ -158,6 +159,7 @@ class Workshop:
             notify=tell,
             progress=False,
             processes=self.processes,
+            penalty=penalty,
         )
 
     def find(self, name: str) -> dict[str, Any] | None:
@@ -191,6 +193,7 @@ class Workshop:
         lr: float = 0.0,
         factor: float = 1.0,
         holdout: bool = False,
+        penalty: float = 0.0,
         changes: Mapping[str, Any] | None = None,
         after: Callable[[nn.Module], dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
@@ -203,6 +206,7 @@ class Workshop:
             lr: Learning rate of circuits and rivals; 0 for the recipe's.
             factor: Factor of the learning rate of everything else.
             holdout: Train without, and measure on, a part of the training images.
+            penalty: Factor of :func:`adqc.unitarity` in the loss.
             changes: Other fields of the training.
             after: More to be remembered, measured on the trained network.
 
@@ -230,7 +234,9 @@ class Workshop:
             **facts,
         }
         try:
-            history = self._fit(model, name, training, seed, ORDER, holdout=holdout, teacher=teacher, lr=lr)
+            history = self._fit(
+                model, name, training, seed, ORDER, holdout=holdout, teacher=teacher, lr=lr, penalty=penalty
+            )
         except FloatingPointError as error:
             # Chance, the only honest figure for a training that broke down.
             chance = 100 / SOURCES[self.recipe.data].classes
@@ -343,7 +349,7 @@ def dimension(wall: BrickWall) -> int:
         smaller: int = circuit_size(wall.shape, dataclasses.replace(wall.config, gate=minimal))[1]
         return smaller
     inner = sum(not fresh for pair in wiring.fresh for fresh in pair)
-    gates = sum(4 * 2 ** sum(not fresh for fresh in pair) for pair in wiring.fresh)
+    gates = sum(4 << sum(not fresh for fresh in pair) for pair in wiring.fresh)
     # A factor can go from gate to gate, too, so that one number holds all of them.
     idle = sum(not touched for touched in wiring.wires)
     return gates - 3 * inner - (len(wiring.gates) - 1) + idle
