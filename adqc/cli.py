@@ -261,12 +261,12 @@ def fetch(
 
 @_command(app, "report")
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs/lenet5-mnist.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, comparison or study, e.g. runs/lenet5-mnist.")],
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Write the report of a finished run anew.
+    """Write the report of a finished run, comparison or study anew.
 
-    From the files that the run has left in its folder.
+    From the files that it has left in its folder.
     """
     from adqc.experiments.report import write_report
 
@@ -310,6 +310,33 @@ def compare(
     )
     chosen = load_recipe(recipe, quick=quick, changes=changes or [])
     Comparison(chosen, settings, folder=out, data=data, device=device, console=_console()).execute()
+
+
+@_command(app, "study")
+def study(
+    name: Annotated[str, typer.Argument(help="two-stage, unitarity, depth, layout or scale.")],
+    recipe: Annotated[str | None, typer.Option(help="Recipe to ask it of; else the study's own.")] = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="The short form: fewer images, epochs and cases.")] = False,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Data folder, as for run.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Where results go; else runs/study-NAME.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where to train, as for run.")] = None,
+) -> None:
+    """Answer one question by trainings over seeds.
+
+    two-stage: does stage 1 help? unitarity: from free to unitary gates. depth: accuracy, error and seconds. layout:
+    which bits the qubits carry. scale: how many layers can be circuits. Called again, it goes on where it was stopped.
+    """
+    from adqc.experiments.recipe import load_recipe
+    from adqc.experiments.studies import find_study
+    from adqc.experiments.study import Study
+
+    question = find_study(name)
+    chosen = load_recipe(recipe or question.recipe, quick=quick, changes=changes or [])
+    Study(name, question, chosen, seeds=seeds, folder=out, data=data, device=device, console=_console()).execute()
 
 
 def _circuits(path: Path) -> dict[str, BrickWall]:
