@@ -94,6 +94,8 @@ def test_what_is_written(finished):
     for title in TITLES.values():
         assert title in page
     assert "Test accuracy of each method against its parameters" in page
+    assert "best for its size" in page
+    assert set(found["curves"]) == set(ALL)
     assert not list((folder / "snapshots").glob("hashing*"))
 
 

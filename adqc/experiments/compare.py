@@ -276,6 +276,15 @@ class Comparison:
             "layers": {name: list(shape) for name, shape in self.shop.shapes.items()},
             "weights": layers,
             "rows": rows,
+            "curves": {
+                method: record["epochs"]["accuracy"]
+                for method in self.methods
+                for record in records
+                if record["method"] == method
+                and record["seed"] == self.recipe.seed
+                and record["budget"] in (0, max(self.settings.budgets))
+                and record["epochs"]
+            },
             "trainings": [{key: value for key, value in record.items() if key != "epochs"} for record in records],
         }
 

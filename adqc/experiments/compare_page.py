@@ -44,6 +44,20 @@ def to_markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def find_front(points: Sequence[Sequence[float]]) -> list[list[float]]:
+    """The points that no other beats: none has as few parameters or fewer, and a higher accuracy.
+
+    Example:
+        >>> find_front([(300, 95.0), (200, 96.0), (400, 97.0)])
+        [[200, 96.0], [400, 97.0]]
+    """
+    front: list[list[float]] = []
+    for place, value in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or value > front[-1][1]:
+            front.append([place, value])
+    return front
+
+
 def describe(found: Mapping[str, Any]) -> dict[str, Any]:
     """The comparison as a page: tables and pictures for :func:`adqc.experiments.page.write_page`."""
     heads, rows = table(found)
@@ -61,7 +75,7 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
     layers = ", ".join(found["layers"])
     return {
         "intro": f"{layers}: {found['weights']:,} weights, replaced by each method within each budget. All start from "
-        f"the same dense network and train on the same schedule, {found['recipe']['finetune']['epochs']} epochs.",
+        f"the same dense network and train on the same schedule; epochs: {found['recipe']['finetune']['epochs']}.",
         "parts": [
             {
                 "title": "Accuracy against parameters",
@@ -72,8 +86,24 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
                         "what": "test accuracy, %",
                         "against": "parameters in the layers",
                         "log": True,
+                        "front": find_front([place[:2] for own in series.values() for place in own]),
                         "alt": f"Test accuracy of each method against its parameters, {found['title']}",
                         "caption": f"Mean and standard deviation over {found['settings']['seeds']} seeds.",
+                    }
+                ],
+            },
+            {
+                "title": "Training",
+                "pictures": [
+                    {
+                        "series": {
+                            TITLES[method]: [[epoch, value, 0.0] for epoch, value in enumerate(values, 1)]
+                            for method, values in found["curves"].items()
+                        },
+                        "what": "test accuracy, %",
+                        "against": "epoch of stage 2",
+                        "alt": f"Test accuracy of each method after each epoch, {found['title']}",
+                        "caption": "The largest budget, first seed.",
                     }
                 ],
             },

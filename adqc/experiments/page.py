@@ -48,6 +48,7 @@ ul.aims li { padding: .15rem 0 .15rem 1.6rem; text-indent: -1.6rem; }
 figure { margin: 0; padding: .8rem; background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
   break-inside: avoid; min-width: 0; }
 figure svg { display: block; width: 100%; height: auto; color: var(--ink); }
+.broad figure svg { max-width: 46rem; }
 figure svg.natural { width: auto; max-width: none; }
 figure img { display: block; width: 100%; image-rendering: pixelated; border: 1px solid var(--line); }
 figcaption { margin-top: .5rem; }
@@ -114,6 +115,7 @@ def draw(picture: Mapping[str, Any]) -> str:
         log=picture.get("log", False),
         levels=picture.get("levels") or {},
         labels=picture.get("labels") or (),
+        front=picture.get("front") or (),
     )
 
 

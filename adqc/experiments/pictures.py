@@ -64,6 +64,7 @@ def points(
     log: bool = False,
     levels: Mapping[str, float] | None = None,
     labels: Sequence[str] = (),
+    front: Sequence[Sequence[float]] = (),
 ) -> str:
     """Figures against something, with their deviations.
 
@@ -75,6 +76,7 @@ def points(
         log: Whether the places' axis is logarithmic.
         levels: Name and height of lines for comparison.
         labels: Names of the places 0, 1, …, where they are no numbers.
+        front: Places and values that no other point beats in both, from left to right.
     """
     figure, axes = _axes(what, against)
     figure.set_size_inches(5.6, 4.2 + 0.12 * len(series))
@@ -84,10 +86,18 @@ def points(
         places, values, errors = zip(*sorted(map(tuple, own)), strict=True)
         style = {"color": color, "marker": mark, "linestyle": DASHES[number % len(DASHES)], "markersize": 4}
         axes.errorbar(places, values, yerr=errors, label=name, linewidth=1.3, elinewidth=0.9, capsize=2, **style)
+    if front:
+        places, values = zip(*front, strict=True)
+        axes.step(places, values, where="post", color=INK, alpha=0.18, linewidth=5, label="best for its size", zorder=0)
     for number, (name, level) in enumerate((levels or {}).items()):
         axes.axhline(level, color=INK, linestyle=DASHES[1 + number], linewidth=1, label=name)
     if log:
+        from matplotlib.ticker import FuncFormatter, LogLocator
+
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
     if labels:
         axes.set_xticks(range(len(labels)), labels, rotation=25 if len(labels) > 4 else 0)
     return _finish(figure, axes, alt, legend=len(series) + len(levels or {}) > 1)

@@ -115,6 +115,7 @@ class Study:
         self.progress, self.console = progress, console
         self._bar: Any = None
         self._task: Any = None
+        self._curves: dict[str, list[list[float]]] = {}
 
     def _tell(self, sentence: str) -> None:
         if self._bar is not None:
@@ -132,6 +133,13 @@ class Study:
         self._bar = None
         heads: list[str] = [head if digits is None else f">{head}" for _, head, digits in answer.columns]
         cells = [[_cell(row, name, digits) for name, _, digits in answer.columns] for row in answer.rows]
+        curves = {
+            "series": {name: points for name, points in self._curves.items() if points},
+            "what": "test accuracy, %",
+            "against": "epoch of stage 2",
+            "alt": f"Test accuracy after each epoch, {self.question.title}",
+            "caption": "The first seed.",
+        }
         found = {
             "kind": "study",
             "name": self.name,
@@ -146,6 +154,7 @@ class Study:
                 "intro": f"{self.recipe.title}, {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}. {answer.text}",
                 "parts": [
                     {"title": "Pictures", "pictures": list(answer.pictures)},
+                    {"title": "Training", "pictures": [curves]},
                     {"title": "Table", "heads": heads, "rows": cells},
                 ],
                 "notes": ["Figures with ± are means and standard deviations over the seeds."] * (self.seeds > 1),
@@ -173,6 +182,8 @@ class Study:
 
                 records.append(self.shop.train(f"{job.name}-seed{seed}", make, seed=seed, **job.options))
                 self._bar.advance(self._task)
+            accuracy = records[0]["epochs"].get("accuracy", [])
+            self._curves[job.name.replace("-", " ")] = [[k, value, 0.0] for k, value in enumerate(accuracy, 1)]
             rows.append({**job.labels, "seeds": len(records), **_figures(records)})
         return rows
 
