@@ -86,7 +86,7 @@ def test_what_is_written(finished):
     lines = list(csv.DictReader((folder / "comparison.csv").read_text().splitlines()))
     assert len(lines) == len(found["rows"])
     assert {line["method"] for line in lines} == set(ALL)
-    markdown = (folder / "comparison.md").read_text().splitlines()
+    markdown = (folder / "comparison.md").read_text().splitlines()[2:]
     assert len(markdown) == len(found["rows"]) + 2
     assert len({line.count("|") for line in markdown}) == 1
     assert markdown[1].startswith("| --- | ---: |")
@@ -226,4 +226,4 @@ def test_a_circuits_dimension_is_no_less_than_the_rank_of_its_jacobian(gate, dep
 
 
 def test_markdown_aligns_figures_to_the_right():
-    assert to_markdown(("a", ">b"), [("x", "1")]) == "| a | b |\n| --- | ---: |\n| x | 1 |\n"
+    assert to_markdown("T", ("a", ">b"), [("x", "1")]) == "**T**\n\n| a | b |\n| --- | ---: |\n| x | 1 |\n"

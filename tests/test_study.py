@@ -50,7 +50,8 @@ def test_each_study_leaves_json_table_and_page(finished, name):
     assert found["rows"]
     assert all(row["seeds"] == 2 and 0 <= row["accuracy"] <= 100 for row in found["rows"])
     markdown = (folder / "study.md").read_text().splitlines()
-    assert len(markdown) == len(found["rows"]) + 2
+    assert len(markdown) == len(found["rows"]) + 4
+    assert markdown[0] == f"**{STUDIES[name].title}: LeNet-5 on MNIST, short form**"
     page = (folder / "report.html").read_text()
     assert STUDIES[name].title in page
     assert page.count("<svg") == len(found["page"]["parts"][0]["pictures"]) + 1 >= 2

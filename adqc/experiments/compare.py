@@ -267,7 +267,7 @@ class Comparison:
         return {
             "kind": "comparison",
             "name": self.recipe.name,
-            "title": f"{self.recipe.title}: every method at equal parameters",
+            "title": f"{self.recipe.title}: every method at equal parameters{', short form' * self.recipe.quick}",
             "quick": self.recipe.quick,
             "recipe": self.recipe.to_dict(),
             "settings": dataclasses.asdict(self.settings),
@@ -300,7 +300,7 @@ class Comparison:
         found["page"] = describe(found)
         write_atomically(folder / "comparison.json", json.dumps(found, indent=1).encode())
         heads, rows = table(found)
-        write_atomically(folder / "comparison.md", to_markdown(heads, rows).encode())
+        write_atomically(folder / "comparison.md", to_markdown(found["title"], heads, rows).encode())
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         names = [

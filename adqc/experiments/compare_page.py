@@ -37,11 +37,11 @@ def table(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ..
     return heads, rows
 
 
-def to_markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
+def to_markdown(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, below its title."""
     marks = ["---:" if head.startswith(">") else "---" for head in heads]
     lines = [[head.lstrip(">") for head in heads], marks, *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"**{title}**\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def find_front(points: Sequence[Sequence[float]]) -> list[list[float]]:

@@ -140,10 +140,11 @@ class Study:
             "alt": f"Test accuracy after each epoch, {self.question.title}",
             "caption": "The first seed.",
         }
+        title = f"{self.question.title}: {self.recipe.title}{', short form' * self.recipe.quick}"
         found = {
             "kind": "study",
             "name": self.name,
-            "title": self.question.title,
+            "title": title,
             "quick": self.recipe.quick,
             "recipe": self.recipe.to_dict(),
             "settings": {"study": self.name, "seeds": self.seeds},
@@ -151,7 +152,7 @@ class Study:
             "images": {"train": len(self.shop.images.train_labels), "test": len(self.shop.images.test_labels)},
             "rows": answer.rows,
             "page": {
-                "intro": f"{self.recipe.title}, {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}. {answer.text}",
+                "intro": f"{self.seeds} {'seed' if self.seeds == 1 else 'seeds'}. {answer.text}",
                 "parts": [
                     {"title": "Pictures", "pictures": list(answer.pictures)},
                     {"title": "Training", "pictures": [curves]},
@@ -163,10 +164,10 @@ class Study:
         if self.shop.processes.main:
             folder = self.shop.folder
             write_atomically(folder / "study.json", json.dumps(found, indent=1).encode())
-            write_atomically(folder / "study.md", to_markdown(heads, cells).encode())
+            write_atomically(folder / "study.md", to_markdown(title, heads, cells).encode())
             path = write_page(folder, found)
             if self.console is not None:
-                self.console.print(make_table(self.question.title, heads, cells))
+                self.console.print(make_table(title, heads, cells))
                 self.console.print(f"Report: {path}")
         return found
 
