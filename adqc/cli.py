@@ -69,7 +69,12 @@ def run(
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Where the results go; else runs/NAME, or runs/NAME-quick.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, …")] = "cpu",
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to train: cpu, cuda, cuda:1, …; else accelerate's choice under accelerate launch, cpu."
+        ),
+    ] = None,
 ) -> None:
     """Run an experiment and write its report.
 
@@ -85,7 +90,7 @@ def run(
     seeds = [] if seed is None else [f"seed={seed}"]
     chosen = load_recipe(recipe, quick=quick, changes=[*(changes or []), *seeds])
     metrics = Run(chosen, folder=out, data=data, device=device, resume=resume, console=_console()).execute()
-    if not metrics["verify"]["passed"]:
+    if not metrics.get("verify", {"passed": True})["passed"]:
         raise typer.Exit(1)
 
 
@@ -121,7 +126,7 @@ def plan(
         circuits = {name: replace(config, **given) for name, config in recipe.circuits.items()}
         if select:
             circuits = {name: circuits.get(name, Circuit(**given)) for name in select}
-        planned = compress.plan(make_model(recipe.model), select=circuits)
+        planned = compress.plan(recipe.make_model(), select=circuits)
     _console().print(planned)
 
 
@@ -198,7 +203,7 @@ def show(
 
 @_command(data_app, "fetch")
 def fetch(
-    name: Annotated[str, typer.Argument(help="mnist, fashion-mnist or cifar10.")],
+    name: Annotated[str, typer.Argument(help="mnist, fashion-mnist, cifar10 or cifar100.")],
     data: Annotated[
         str | None, typer.Option(metavar="DIR", help="Data folder to put it into; else $ADQC_DATA, ./data.")
     ] = None,
@@ -216,12 +221,12 @@ def fetch(
 
 @_command(app, "report")
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs/lenet5-mnist.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, comparison or study, e.g. runs/lenet5-mnist.")],
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Write the report of a finished run anew.
+    """Write the report of a finished run, comparison or study anew.
 
-    From the files that the run has left in its folder.
+    From the files that it has left in its folder.
     """
     from adqc.experiments.report import write_report
 
@@ -229,6 +234,69 @@ def report(
     typer.echo(str(path))
     if show:
         typer.launch(str(path))
+
+
+@_command(app, "compare")
+def compare(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or the path of a .toml file.")],
+    budgets: Annotated[str, typer.Option(help="Numbers of parameters, with commas between.")] = "300,600,1200,2400",
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
+    rates: Annotated[str, typer.Option(help="Learning rates to choose from.")] = "0.003,0.01,0.03",
+    starts: Annotated[str, typer.Option(help="Starts to choose from: fitted, random.")] = "fitted,random",
+    methods: Annotated[str | None, typer.Option(help="Methods, with commas between; else all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The recipe's short form.")] = False,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Data folder, as for run.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Where results go; else runs/NAME-compare.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where to train, as for run.")] = None,
+) -> None:
+    """Compare circuits with their rivals at equal parameters.
+
+    Trains every method at every budget for every seed, with the recipe's schedule and each method at its own best
+    learning rate. Called again, it goes on where it was stopped.
+    """
+    from adqc.experiments.compare import Comparison, Settings
+    from adqc.experiments.methods import ALL
+    from adqc.experiments.recipe import load_recipe
+
+    settings = Settings(
+        budgets=tuple(int(part) for part in budgets.split(",")),
+        seeds=seeds,
+        rates=tuple(float(part) for part in rates.split(",")),
+        methods=tuple(methods.split(",")) if methods else ALL,
+        starts=tuple(starts.split(",")),
+    )
+    chosen = load_recipe(recipe, quick=quick, changes=changes or [])
+    Comparison(chosen, settings, folder=out, data=data, device=device, console=_console()).execute()
+
+
+@_command(app, "study")
+def study(
+    name: Annotated[str, typer.Argument(help="two-stage, unitarity, depth, layout or scale.")],
+    recipe: Annotated[str | None, typer.Option(help="Recipe to ask it of; else the study's own.")] = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="The short form: fewer images, epochs and cases.")] = False,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Data folder, as for run.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Where results go; else runs/study-NAME.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where to train, as for run.")] = None,
+) -> None:
+    """Answer one question by trainings over seeds.
+
+    two-stage: does stage 1 help? unitarity: from free to unitary gates. depth: accuracy, error and seconds. layout:
+    which bits the qubits carry. scale: how many layers can be circuits. Called again, it goes on where it was stopped.
+    """
+    from adqc.experiments.recipe import load_recipe
+    from adqc.experiments.studies import find_study
+    from adqc.experiments.study import Study
+
+    question = find_study(name)
+    chosen = load_recipe(recipe or question.recipe, quick=quick, changes=changes or [])
+    Study(name, question, chosen, seeds=seeds, folder=out, data=data, device=device, console=_console()).execute()
 
 
 def _circuits(path: Path) -> dict[str, BrickWall]:
