@@ -71,11 +71,15 @@ class Entry:
 
         Raises:
             FileNotFoundError: If the entry comes without its network, or the file is missing.
-            ValueError: If the file is damaged, or is not the one that the card names.
+            ValueError: If the file is damaged, or is not the one that the card names, or the card names a network
+                or data set that is not known.
         """
         from adqc.checkpoint import load_
+        from adqc.experiments.models import make_model
+        from adqc.experiments.sources import find_source
 
-        return load_(build_network(self.about["network"], self.about["data"]), self._checkpoint())
+        network = make_model(self.about["network"], classes=find_source(self.about["data"]).classes)
+        return load_(network, self._checkpoint())
 
     def _checkpoint(self) -> Path:
         stored = self.about["checkpoint"]
@@ -131,7 +135,8 @@ class Entry:
             ValueError: If network or data are damaged.
         """
         from adqc.experiments.batches import Batches
-        from adqc.experiments.data import SOURCES, read
+        from adqc.experiments.data import read
+        from adqc.experiments.sources import SOURCES
         from adqc.experiments.training import measure
 
         network, name = self.network(), self.about["data"]
@@ -201,26 +206,6 @@ class Gallery:
 
     def __str__(self) -> str:
         return to_text(self.__rich__())
-
-
-def build_network(name: str, data: str) -> nn.Module:
-    """A network of the experiments, untrained, with as many classes as its data have.
-
-    Args:
-        name: Its name in :data:`adqc.experiments.models.MODELS`.
-        data: Name of the data set.
-
-    Raises:
-        ValueError: If there is no such network or data set.
-    """
-    from adqc.experiments.data import find_source
-    from adqc.experiments.models import MODELS
-
-    makers: Mapping[str, Any] = MODELS
-    if name not in makers:
-        raise ValueError(f"unknown network {name!r}: use one of {', '.join(makers)}")
-    network: nn.Module = makers[name](find_source(data).classes)
-    return network
 
 
 @torch.no_grad()

@@ -15,7 +15,6 @@ from adqc.experiments.models import make_model
 from adqc.experiments.recipe import load_recipe, recipe_names
 from adqc.gallery import (
     ACCURACY_TOLERANCE,
-    build_network,
     check_card,
     exact_weight,
     find_gallery,
@@ -252,11 +251,12 @@ def test_a_probe_of_another_weight_is_found(copied):
     assert (found - expected).abs().max() > 0.1
 
 
-def test_networks_and_data_that_are_not_known():
-    with pytest.raises(ValueError, match=r"unknown network 'nix': use one of .*lenet5"):
-        build_network("nix", "mnist")
-    with pytest.raises(ValueError, match="nix"):
-        build_network("lenet5", "nix")
+@pytest.mark.parametrize(("key", "said"), [("network", r"network 'nix': use .*lenet5"), ("data", "data set 'nix'")])
+def test_networks_and_data_that_are_not_known(copied, key, said):
+    entry = read_entry(copied / "fc2-mnist-fc1")
+    rewrite(entry.folder / "card.json", lambda v: v["gallery"].update({key: "nix"}))
+    with pytest.raises(ValueError, match=f"unknown {said}"):
+        read_entry(entry.folder).network()
 
 
 def test_an_entry_without_its_network(copied):

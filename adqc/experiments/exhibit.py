@@ -17,7 +17,7 @@ from adqc.brickwall import BrickWall
 from adqc.checkpoint import load_
 from adqc.experiments.recipe import Recipe, load_recipe, recipe_from_dict, recipe_names
 from adqc.files import CARD, CIRCUIT, read_json
-from adqc.gallery import KEY, NETWORK, Entry, build_network, check_card, exact_weight, read_entry, write_index
+from adqc.gallery import KEY, NETWORK, Entry, check_card, exact_weight, read_entry, write_index
 from adqc.qasm import save_qasm
 from adqc.selection import find_targets
 
@@ -68,7 +68,7 @@ def add_run(
     chosen = [*(f" --layer {layer}" for layer in layers or ()), *([f" --name {prefix}"] if prefix is not None else ())]
     commands.append(f"adqc gallery add {_default_folder(recipe)}{''.join(chosen)}")
     network = run / "model.safetensors"
-    model = load_(build_network(recipe.model, recipe.data), network)
+    model = load_(recipe.make_model(), network)
     walls = {target.name: target.wall for target in find_targets(model) if target.wall is not None}
     unknown = [name for name in layers or () if name not in walls]
     if unknown:
