@@ -283,19 +283,14 @@ def _compare_output(name: str, layer: nn.Module) -> Row:
 
 def _compare_qasm(name: str, wall: BrickWall, expected: Tensor, text: str | None, version: int) -> Iterator[Row]:
     """The circuit's QASM, given or written here, as each reader has it."""
-    try:
-        written = to_qasm(wall, version=version)
-        read = from_qasm(written, card(wall, version=version), device=wall.scale.device)
-    except ValueError as error:
-        # A family that QASM cannot hold is no failure; numbers that are none are.
-        sound = all(bool(parameter.isfinite().all()) for parameter in wall.parameters())
-        promised = wall.family.real and wall.family.unitary
-        yield Row(name, wall.sites, "qasm", math.nan if promised or not sound else None, None, str(error))
+    row, written = _read_back(name, wall, expected, version)
+    yield row
+    # Gates that are not unitary can still come from a text: a user's real ones of determinant -1.
+    given_text = written if text is None else text
+    if given_text is None:
         return
-    values, _ = _evaluate(read, lambda: read("gates"), gradients=False)
-    yield Row(name, wall.sites, "qasm", _difference((values,), (expected,)), None)
     for reader, read_state in READERS.items():
-        route, given, which = f"qasm in {reader}", text or written, version
+        route, given, which = f"qasm in {reader}", given_text, version
         if text is None and missing_package(reader, 3):
             # What is written here can as well be written for a reader of version 2.
             given, which = to_qasm(wall, version=2), 2
@@ -306,6 +301,25 @@ def _compare_qasm(name: str, wall: BrickWall, expected: Tensor, text: str | None
         state = read_state(given, which).real.to(expected.device)
         tensor = to_tensor(state, wall.layout) * wall.scale.detach()
         yield Row(name, wall.sites, route, _difference((tensor,), (expected,)), None)
+
+
+def _read_back(name: str, wall: BrickWall, expected: Tensor, version: int) -> tuple[Row, str | None]:
+    """The circuit as this library writes and reads it, and the text; None where it cannot be written."""
+    if not wall.family.unitary:
+        note = f"QASM needs unitary gates, not {wall.family.name!r}"
+        return Row(name, wall.sites, "qasm", None, None, note), None
+    try:
+        written, described = to_qasm(wall, version=version), card(wall, version=version)
+    except ValueError as error:
+        # Gates that QASM cannot hold are no failure; numbers that are none are.
+        sound = all(bool(parameter.isfinite().all()) for parameter in wall.parameters())
+        return Row(name, wall.sites, "qasm", None if sound else math.nan, None, str(error)), None
+    try:
+        read = from_qasm(written, described, device=wall.scale.device)
+    except ValueError as error:
+        return Row(name, wall.sites, "qasm", math.nan, None, str(error)), None
+    values, _ = _evaluate(read, lambda: read("gates"), gradients=False)
+    return Row(name, wall.sites, "qasm", _difference((values,), (expected,)), None), written
 
 
 def _tensor_from_quimb(wall: BrickWall) -> Tensor:

@@ -15,6 +15,7 @@ import adqc
 from adqc import BrickWall, Circuit, engine
 from adqc.config import ROUTES
 from adqc.parametrization import parametrize_
+from adqc.qasm import save_qasm
 from adqc.verify import COMPARED_ROUTES, MOST_ENTRIES, verify
 
 OWN = adqc.gate_family(
@@ -41,17 +42,17 @@ def test_every_family_passes_on_every_route(gate, wiring):
     found = verify(layer, show=False)
     assert found.passed
     assert found.largest < 1e-12
-    real = layer.circuit.family.real and layer.circuit.family.unitary
+    unitary = layer.circuit.family.unitary
     compared = ["pennylane", "quimb", *COMPARED_ROUTES, "auto (its own)"]
-    readers = ["qasm in quimb", "qasm in qiskit"] if by_route(found, "qasm").values is not None else []
+    readers = ["qasm in quimb", "qasm in qiskit"] if unitary else []
     assert routes(found) == [*compared, "qasm", *readers, "output"]
     for route in (*compared, "output"):
         assert by_route(found, route).values is not None
         assert by_route(found, route).gradients is not None
-    # Of the others, too, what is not compared is told.
-    assert not real or readers
-    assert readers or ("Linear", "qasm") in found.refused
-    assert all(row.note for row in found.rows if row.values is None)
+    assert (by_route(found, "qasm").values is not None) == unitary
+    if not unitary:
+        assert found.refused == (("Linear", "qasm"),)
+        assert by_route(found, "qasm").note == "QASM needs unitary gates, not 'free'"
     assert {row.name for row in found.rows} == {"Linear"}
 
 
@@ -89,6 +90,36 @@ def test_where_qiskit_is_not_installed(missing, monkeypatch):
     # Without its reader of OpenQASM 3 it is given version 2.
     assert (row.values is None) == (missing == "qiskit")
     assert (row.note == "qiskit is not installed") == (missing == "qiskit")
+
+
+def test_gates_that_cannot_be_written_are_no_failure():
+    # A turn of some 10^7 rounds is finite, but beyond what is read from QASM.
+    wall = BrickWall((4, 4), Circuit(depth=2), dtype=torch.float64)
+    with torch.no_grad():
+        wall.gates[0] = 1e8
+    found = verify(wall, tolerance=1e-6, show=False)
+    assert found.passed
+    assert found.refused == (("BrickWall", "qasm"),)
+    assert "take whole turns out" in by_route(found, "qasm").note
+
+
+def test_a_text_that_reads_back_as_gates_that_are_not_unitary_is_compared(tmp_path):
+    swap = adqc.gate_family("swap-verify", 1, lambda p, wires: [qml.RY(p[0], wires[0]), qml.SWAP(wires)])
+    save_qasm(BrickWall((4, 4), Circuit(gate=swap, depth=4)), tmp_path)
+    found = verify(tmp_path, show=False)
+    assert found.passed
+    assert found.refused == ((tmp_path.name, "qasm"),)
+    assert by_route(found, "qasm in quimb").values < 1e-12
+
+
+def test_a_text_that_is_not_read_back_fails(monkeypatch):
+    def refuse(*args, **options):
+        raise ValueError("the text was altered")
+
+    monkeypatch.setattr(sys.modules[verify.__module__], "from_qasm", refuse)
+    found = verify(BrickWall((4, 4)), show=False)
+    assert not found.passed
+    assert by_route(found, "qasm").note == "the text was altered"
 
 
 # --- layers -------------------------------------------------------------------------------------------------------
