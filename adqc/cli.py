@@ -170,7 +170,7 @@ def export(
     """Write the circuits of a file as OpenQASM.
 
     Each circuit gets a folder with circuit.qasm and card.json, which says how to read the state as a weight (shape,
-    layout, scale). Gates must be real and unitary.
+    layout, scale). Gates must be unitary: all families but free.
     """
     from adqc.qasm import save_qasm, to_qasm
 
