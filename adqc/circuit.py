@@ -191,6 +191,21 @@ def to_quimb(layer: nn.Module) -> Any:
     return network.reindex({index: f"k{site}" for site, index in enumerate(outputs)})
 
 
+def tensor_from_quimb(wall: BrickWall) -> Tensor:
+    """The tensor that the circuit stands for, its network contracted by quimb: ``scale · Re(state)``, laid out.
+
+    Args:
+        wall: The circuit.
+
+    Returns:
+        A tensor of ``wall.shape`` in the circuit's dtype, differentiable with respect to its parameters.
+    """
+    outputs = [f"k{site}" for site in range(wall.sites)]
+    # quimb's own default searches for seconds; these networks are regular, greedy orders are good.
+    state = to_quimb(wall).contract(output_inds=outputs, optimize="greedy", preserve_tensor=True).data.reshape(-1)
+    return to_tensor(state.real if state.is_complex() else state, wall.layout) * wall.scale
+
+
 def draw(wall: BrickWall, kind: str = "text", *, bricks: bool | None = None) -> Any:
     """A drawing of the circuit by PennyLane's drawers.
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from adqc.brickwall import BrickWall
+from adqc.qasm_text import MOST_CHARACTERS
 
 CIRCUIT, CARD = "circuit.qasm", "card.json"
+MOST_CARD_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,28 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
+def read_pair(circuit: Path, card: Path) -> tuple[str, dict[str, Any]]:
+    """A QASM text and its card, not yet compared with each other.
+
+    Args:
+        circuit: The QASM file.
+        card: The card's file.
+
+    Raises:
+        FileNotFoundError: If one is missing.
+        ValueError: If one is damaged or larger than any that adqc reads.
+    """
+    for path, most in ((circuit, MOST_CHARACTERS), (card, MOST_CARD_BYTES)):
+        size = path.stat().st_size
+        if size > most:
+            raise ValueError(f"{path} has {size:,} bytes, but adqc reads at most {most:,}")
+    described = read_json(card)
+    try:
+        return circuit.read_bytes().decode(), described
+    except ValueError as error:
+        raise ValueError(f"{circuit} is damaged: it is no text in UTF-8 ({error})") from error
+
+
 def read_circuit(path: Path) -> Found:
     """A QASM file with its card: ``NAME.json`` beside ``NAME.qasm``, else ``card.json``.
 
@@ -72,9 +96,8 @@ def read_circuit(path: Path) -> Found:
     own, shared = file.with_suffix(".json"), file.with_name(CARD)
     if not own.is_file() and not shared.is_file():
         raise FileNotFoundError(f"{file} has no card: expected {own.name} or {CARD} beside it, as adqc export writes")
-    card = read_json(own if own.is_file() else shared)
+    text, card = read_pair(file, own if own.is_file() else shared)
     try:
-        text = file.read_bytes().decode()
         wall = from_qasm(text, card)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error

@@ -20,17 +20,18 @@ from adqc.bricks import parameters_of, patterns
 from adqc.brickwall import BrickWall
 from adqc.circuit import find_wall
 from adqc.config import Circuit
+from adqc.container import replacing
 from adqc.elementary import ROTATIONS, Instruction, make_real, matrix, regroup
+from adqc.files import CARD, CIRCUIT, read_pair
 from adqc.gates import CARTAN_SU4, FAMILIES, FREE, SO4
 from adqc.gauge import coordinates
 from adqc.geometry import layout
 from adqc.passes import with_phase
 from adqc.qasm_card import check_program, describe, read_card
-from adqc.qasm_text import HEADERS, LARGEST_ANGLE, MOST_CHARACTERS, fail, parse, write_lines
+from adqc.qasm_text import HEADERS, LARGEST_ANGLE, fail, parse, write_lines
 from adqc.simplify import simplify as simplified_circuit
 from adqc.translate import elementary, exact_copy
 
-MOST_CARD_BYTES = 10_000_000
 # A damaged card shall not make us count to 10^18; gates that simplify to nothing leave no instruction behind.
 MOST_GATES_BEYOND_TEXT = 20_000
 
@@ -282,17 +283,12 @@ def save_qasm(
         OSError: If the folder cannot be written.
     """
     text, described = _export_with_card(find_wall(layer), version, simplify, decimals)
-    contents = {"circuit.qasm": text, "card.json": json.dumps(described, indent=2) + "\n"}
+    contents = {CIRCUIT: text, CARD: json.dumps(described, indent=2) + "\n"}
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        # Whoever reads the folder meanwhile finds the whole old file or the whole new one.
-        temporary = path / f".{name}.{os.getpid()}"
-        try:
+        with replacing(path / name) as temporary:
             temporary.write_bytes(content.encode())
-            temporary.replace(path / name)
-        finally:
-            temporary.unlink(missing_ok=True)
     return path
 
 
@@ -311,15 +307,8 @@ def load_qasm(folder: str | os.PathLike[str], **options: Any) -> BrickWall:
         ValueError: If a file is damaged, as :func:`from_qasm`.
     """
     path = Path(folder)
-    for name, most in (("circuit.qasm", MOST_CHARACTERS), ("card.json", MOST_CARD_BYTES)):
+    for name in (CIRCUIT, CARD):
         if not (path / name).is_file():
-            raise FileNotFoundError(f"{path} holds no {name}: expected a folder with circuit.qasm and card.json")
-        size = (path / name).stat().st_size
-        if size > most:
-            raise ValueError(f"{path / name} has {size:,} bytes, but adqc reads at most {most:,}")
-    try:
-        described = json.loads((path / "card.json").read_bytes())
-        text = (path / "circuit.qasm").read_bytes().decode()
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} holds a damaged card or circuit: {error}") from error
+            raise FileNotFoundError(f"{path} holds no {name}: expected a folder with {CIRCUIT} and {CARD}")
+    text, described = read_pair(path / CIRCUIT, path / CARD)
     return from_qasm(text, described, **options)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from adqc.brickwall import BrickWall
 from adqc.engine import statevector
-from adqc.engine.arrange import to_tensor
 from adqc.gates import pennylane_matrices
 from adqc.layer_oracle import example_input, expected_output
 from adqc.nn import from_torch
@@ -69,13 +68,9 @@ class RouteSuite:
 
     def test_quimb(self, wall: BrickWall) -> None:
         """The network handed to quimb's users, contracted by quimb: tensor and gradients."""
+        from adqc.circuit import tensor_from_quimb
 
-        def build(exact: BrickWall) -> Tensor:
-            names = [f"k{site}" for site in range(exact.sites)]
-            state: Tensor = exact.to_quimb().contract(output_inds=names).transpose(*names).data.reshape(-1)
-            return to_tensor(state.real, exact.layout) * exact.scale
-
-        self._compare(wall, build)
+        self._compare(wall, tensor_from_quimb)
 
     def test_gates(self, wall: BrickWall) -> None:
         """Each gate against the matrix that PennyLane makes of the family's own definition."""

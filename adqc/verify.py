@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from adqc.brickwall import BrickWall, free_memory
-from adqc.circuit import tensor_from_pennylane, to_quimb
+from adqc.circuit import tensor_from_pennylane, tensor_from_quimb
 from adqc.config import ROUTES
 from adqc.engine.arrange import to_tensor
 from adqc.layer_oracle import example_input, expected_output
@@ -225,7 +225,7 @@ def _compare(name: str, wall: BrickWall, *, text: str | None = None, version: in
     expected, slopes = _evaluate(wall, lambda: wall("gates"), gradients=with_gradients)
     ways: dict[str, Callable[[], Tensor]] = {
         "pennylane": lambda: tensor_from_pennylane(wall),
-        "quimb": lambda: _tensor_from_quimb(wall),
+        "quimb": lambda: tensor_from_quimb(wall),
     }
     for route in dict.fromkeys([*COMPARED_ROUTES, wall.config.route]):
         label = f"{route} (its own)" if route == wall.config.route else route
@@ -320,13 +320,6 @@ def _read_back(name: str, wall: BrickWall, expected: Tensor, version: int) -> tu
         return Row(name, wall.sites, "qasm", math.nan, None, str(error)), None
     values, _ = _evaluate(read, lambda: read("gates"), gradients=False)
     return Row(name, wall.sites, "qasm", _difference((values,), (expected,)), None), written
-
-
-def _tensor_from_quimb(wall: BrickWall) -> Tensor:
-    outputs = [f"k{site}" for site in range(wall.sites)]
-    # quimb's own default searches for seconds; these networks are regular, greedy orders are good.
-    state = to_quimb(wall).contract(output_inds=outputs, optimize="greedy", preserve_tensor=True).data.reshape(-1)
-    return to_tensor(state.real if state.is_complex() else state, wall.layout) * wall.scale
 
 
 def _evaluate(wall: BrickWall, build: Callable[[], Tensor], *, gradients: bool) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -10,6 +10,7 @@ from qasm_walls import FAMILIES, make, name
 
 from adqc.engine.statevector import run_gates
 from adqc.qasm import card, from_qasm, load_qasm, save_qasm, to_qasm
+from adqc.readers import missing_package, qiskit_state, quimb_state
 
 SHAPE = (3, 5)
 
@@ -19,12 +20,7 @@ def state_of(wall):
 
 
 def read_quimb(text, version, qubits):
-    import quimb.tensor as qtn
-
-    read = qtn.Circuit.from_openqasm2_str if version == 2 else qtn.Circuit.from_openqasm3_str
-    # quimb's site 0 is the most significant one, as ours.
-    outputs = [f"k{site}" for site in range(qubits)]
-    return np.asarray(read(text).psi.contract(output_inds=outputs, optimize="greedy").data).ravel()
+    return quimb_state(text, version).numpy()
 
 
 def load_qiskit(text, version):
@@ -38,10 +34,9 @@ def load_qiskit(text, version):
 
 
 def read_qiskit(text, version, qubits):
-    circuit = load_qiskit(text, version)
-    from qiskit.quantum_info import Statevector
-
-    return Statevector(circuit.reverse_bits()).data
+    if missing_package("qiskit", version) is not None:
+        pytest.skip("needs the extra interop: pip install 'adqc[interop]'")
+    return qiskit_state(text, version).numpy()
 
 
 def read_pennylane(text, version, qubits):

@@ -28,7 +28,7 @@ from adqc.experiments.report import write_report
 from adqc.experiments.sources import SOURCES
 from adqc.experiments.summary import describe_machine, print_summary, summarise
 from adqc.experiments.training import History, load_model_, measure, save_state, train, write_atomically
-from adqc.experiments.workshop import CIRCUITS, CONTROLS, DENSE_ORDER, ORDER, differences, rescale_, shorten
+from adqc.experiments.workshop import CIRCUITS, CONTROLS, DENSE_ORDER, ORDER, changed_since, rescale_, shorten
 from adqc.selection import find_targets
 
 
@@ -81,11 +81,7 @@ class Run:
     def _prepare(self, resume: bool) -> None:
         path, wanted = self.folder / "recipe.json", self.recipe.to_dict()
         if resume and path.is_file():
-            try:
-                earlier = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ValueError(f"{path} is damaged ({error}): start anew without --resume") from error
-            changed = differences(earlier, json.loads(json.dumps(wanted)))
+            changed = changed_since(path, wanted, remedy="start anew without --resume")
             if changed:
                 raise ValueError(
                     f"the run in {self.folder} was made with another recipe ({'; '.join(changed)}): resume it with the "

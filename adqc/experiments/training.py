@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adqc.baselines import Baseline
+from adqc.container import replacing
 from adqc.experiments.batches import Batches
 from adqc.experiments.processes import Processes
 from adqc.experiments.recipe import Training
@@ -238,15 +238,8 @@ def _swap(model: nn.Module, values: list[Tensor]) -> list[Tensor]:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that it is either the old one or the new one, whatever happens."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:

@@ -78,11 +78,7 @@ class Workshop:
                 write_atomically(path, json.dumps(wanted, indent=1).encode())
             self.processes.wait()
             return
-        try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged ({error}): delete its folder or name another with --out") from error
-        changed = differences(earlier, json.loads(json.dumps(wanted)))
+        changed = changed_since(path, wanted, remedy="delete its folder or name another with --out")
         if changed:
             raise ValueError(
                 f"the results in {self.folder} were made with another recipe ({'; '.join(changed)}): give the same "
@@ -376,6 +372,24 @@ def rescale_(model: nn.Module, dense: nn.Module) -> None:
         weight = weights.get(target.name)
         if target.wall is not None and weight is not None:
             target.wall.scale.mul_(weight.norm() / target.wall().norm())
+
+
+def changed_since(path: Path, wanted: dict[str, Any], *, remedy: str) -> list[str]:
+    """Where settings differ from those that a folder was begun with, a phrase for each place.
+
+    Args:
+        path: The JSON file of the earlier settings.
+        wanted: The settings now.
+        remedy: What to do where the file is damaged.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): {remedy}") from error
+    return differences(earlier, json.loads(json.dumps(wanted)))
 
 
 def differences(earlier: Any, wanted: Any, path: str = "") -> list[str]:
