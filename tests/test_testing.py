@@ -26,7 +26,7 @@ class TestMine(RouteSuite):
 def test_each_route_of_the_engine_has_a_test_of_its_own():
     tests = {name: test for name, test in vars(RouteSuite).items() if name.startswith("test_")}
     for route in set(ROUTES) - {"auto", "gates"}:
-        assert tests[f"test_{route}"].__doc__.startswith(f"The route '{route}'")
+        assert tests[f"test_{route.replace('-', '_')}"].__doc__.startswith(f"The route '{route}'")
     assert {"test_own_route", "test_output", "test_pennylane", "test_quimb", "test_gates", "test_state"} <= set(tests)
 
 
