@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from adqc import engine
 from adqc.config import ROUTES, Circuit
+from adqc.engine.chain import Chain, as_matrices
+from adqc.engine.evolve import run_program
 from adqc.gates import GateFamily
 from adqc.geometry import Layout, Wiring, layout, wire
 
@@ -169,7 +171,8 @@ class BrickWall(nn.Module):
         """The tensor.
 
         Args:
-            route: ``"auto"``, ``"halves"``, ``"fused"``, ``"network"`` or ``"gates"``; None takes the configuration's.
+            route: One of :data:`adqc.config.ROUTES`; None takes the configuration's. ``"matrix-free"`` says how a layer
+                shall use its circuit; the tensor itself is built as with ``"auto"``.
 
         Returns:
             A tensor of ``self.shape``, in the dtype of the parameters.
@@ -191,6 +194,23 @@ class BrickWall(nn.Module):
                 matrices, self.wiring, self.layout, scale=scale, start=start, route=route, unitary=self.family.unitary
             )
             return tensor.to(self.scale.dtype)
+
+    def pieces(self, chain: Chain) -> list[Tensor]:
+        """The circuit cut in pieces whose product is the tensor, for applying it without building it.
+
+        Args:
+            chain: Where to cut, see :func:`adqc.engine.chain.make_chain`.
+
+        Returns:
+            The pieces as matrices, in the order in which :func:`adqc.engine.chain.apply_chain` takes them, in the dtype
+            of the parameters.
+        """
+        with _without_autocast(self.scale.device.type):
+            matrices = self.matrices()
+            start = None if self.state is None else self.state.to(matrices.dtype)
+            scale = self.scale.to(matrices.real.dtype)
+            pieces = run_program(matrices, chain.program, start, scale, unitary=self.family.unitary)
+            return [piece.to(self.scale.dtype) for piece in as_matrices(pieces, chain)]
 
     @torch.no_grad()
     def set_gate_parameters_(self, params: Tensor) -> BrickWall:

@@ -11,7 +11,7 @@ from adqc.gates import FAMILIES, GateFamily, find_family
 from adqc.geometry import LAYOUTS, WIRINGS
 
 STARTS = ("auto", "haar", "layered", "near-identity")
-ROUTES = ("auto", "halves", "fused", "network", "gates")
+ROUTES = ("auto", "halves", "fused", "matrix-free", "network", "gates")
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,10 @@ class Circuit:
         wiring: ``"brick-wall"`` or ``"staircase"``.
         start: ``"haar"`` (random gates), ``"layered"`` (first two layers random, the rest near the identity),
             ``"near-identity"``, or ``"auto"``: haar up to depth 6, layered beyond.
-        route: How the weight is built: ``"auto"``, ``"halves"`` (two halves, one product), ``"fused"`` (gates fused
-            into blocks), ``"network"`` (quimb's generic contraction) or ``"gates"`` (gate by gate).
+        route: How the weight is built: ``"halves"`` (two halves, one product), ``"fused"`` (gates fused into blocks, on
+            the whole state), ``"network"`` (quimb's generic contraction) or ``"gates"`` (gate by gate); or
+            ``"matrix-free"``: it is not, the circuit is applied to the layer's input piece by piece. ``"auto"`` takes
+            what costs least for the layer and its batch; see :func:`adqc.explain`.
 
     Raises:
         ValueError: If a field has a value it cannot have.

@@ -7,7 +7,7 @@ built from ``layer.circuit``.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,50 +16,14 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
-
-_CACHE = "_adqc_weight"
+from adqc.kept import forget, keep, without_kept
+from adqc.matrix_free import conv, embedding, linear
 
 
 def _weight(layer: Any) -> Tensor:
-    """The layer's weight, built from its circuit.
-
-    In eval mode without gradients it is built once and kept until a parameter changes.
-    """
-    wall: BrickWall = layer.circuit
-    if layer.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
-        return _masked(layer, wall())
-    parameters = tuple(wall.parameters())
-    stamp = _stamp(parameters)
-    if stamp is None:
-        return _masked(layer, wall())
-    kept: _Kept | None = layer.__dict__.get(_CACHE)
-    # The kept weight's own stamp: a caller may have written into the tensor that it was given.
-    if kept is None or kept.stamp != stamp or _stamp((kept.weight,)) != kept.own:
-        # An inference tensor could not be used later where autograd looks on.
-        with torch.inference_mode(False), torch.no_grad():
-            weight = _masked(layer, wall())
-        kept = _Kept(weight, stamp, _stamp((weight,)), tuple(p.detach() for p in parameters))
-        layer.__dict__[_CACHE] = kept
-    return kept.weight
-
-
-class _Kept(NamedTuple):
-    """A weight built before, and how to see that it still holds."""
-
-    weight: Tensor
-    stamp: tuple[object, ...]
-    own: tuple[object, ...] | None
-    # Held so that no later parameter gets the address of one that is gone.
-    parameters: tuple[Tensor, ...]
-
-
-def _stamp(tensors: tuple[Tensor, ...]) -> tuple[object, ...] | None:
-    """What changes when one of the tensors does; None where torch does not tell."""
-    try:
-        return tuple((t.data_ptr(), t._version, t.dtype, t.device) for t in tensors)
-    except RuntimeError:
-        # Inference tensors count no versions, and those under torch.func.vmap have no address.
-        return None
+    """The layer's weight, built from its circuit; in eval mode without gradients kept until a parameter changes."""
+    (weight,) = keep(layer, "weight", lambda: (_masked(layer, layer.circuit()),))
+    return weight
 
 
 def _masked(layer: Any, weight: Tensor) -> Tensor:
@@ -84,7 +48,7 @@ def _register_parameter(layer: nn.Module, name: str, param: nn.Parameter | None)
 
 def _train(layer: Any, mode: bool = True) -> Any:
     # Also lets go of a weight whose parameters were written through .data, which torch does not count.
-    layer.__dict__.pop(_CACHE, None)
+    forget(layer)
     return nn.Module.train(layer, mode)
 
 
@@ -110,8 +74,7 @@ def _bias_bound(shape: tuple[int, ...]) -> float:
 
 
 def _getstate(layer: Any) -> dict[str, Any]:
-    # The kept weight is as large as the dense layer: it is built again rather than copied or stored.
-    return {key: value for key, value in layer.__dict__.items() if key != _CACHE}
+    return without_kept(layer.__dict__)
 
 
 _MEMBERS = {
@@ -272,6 +235,11 @@ class Linear(nn.Linear):
         plain = nn.Linear(in_features, out_features, bias, device="meta", dtype=dtype)
         _build(self, plain, circuit, generator, device, dtype)
 
+    def forward(self, input: Tensor) -> Tensor:
+        """As in torch; the circuit is applied to the input itself where that is cheaper than building the weight."""
+        found = linear(self, input)
+        return super().forward(input) if found is None else found
+
 
 def _conv_init(torch_type: type[nn.Module]) -> Any:
     def init(
@@ -300,6 +268,12 @@ def _conv_init(torch_type: type[nn.Module]) -> Any:
     return init
 
 
+def _conv_forward(layer: Any, input: Tensor) -> Tensor:
+    """As in torch; the circuit is applied to the input itself where that is cheaper than building the weight."""
+    found = conv(layer, input)
+    return layer._conv_forward(input, layer.weight, layer.bias) if found is None else found
+
+
 @_with_circuit
 class Conv1d(nn.Conv1d):
     """``torch.nn.Conv1d`` with a circuit for its weight; arguments as torch's, and those of :class:`Linear`.
@@ -309,6 +283,7 @@ class Conv1d(nn.Conv1d):
     """
 
     circuit: BrickWall
+    forward = _conv_forward
     __init__ = _conv_init(nn.Conv1d)
 
 
@@ -321,6 +296,7 @@ class Conv2d(nn.Conv2d):
     """
 
     circuit: BrickWall
+    forward = _conv_forward
     __init__ = _conv_init(nn.Conv2d)
 
 
@@ -333,6 +309,7 @@ class Conv3d(nn.Conv3d):
     """
 
     circuit: BrickWall
+    forward = _conv_forward
     __init__ = _conv_init(nn.Conv3d)
 
 
@@ -383,6 +360,9 @@ class Embedding(nn.Embedding):
 
     def forward(self, input: Tensor) -> Tensor:
         """The vectors of these indices; as in torch, but what ``max_norm`` shortens is not written back."""
+        found = embedding(self, input)
+        if found is not None:
+            return found
         weight = self.weight
         if self.max_norm is not None:
             # torch shortens long rows in place: here in a copy, as a kept weight must stay what the circuit says.

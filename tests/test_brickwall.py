@@ -272,7 +272,10 @@ def test_repr_says_what_matters():
         (lambda: BrickWall((4, 4), Circuit(layout=(1, 0))), r"permutation of 0…3, got \(1, 0\)"),
         (lambda: BrickWall((4, 4), dtype=torch.int64), "floating point, got dtype torch.int64"),
         (lambda: BrickWall((4, 4), dtype=torch.complex64), "floating point, got dtype torch.complex64"),
-        (lambda: BrickWall((4, 4))("scenic"), "unknown route 'scenic': use one of auto, halves, fused, network, gates"),
+        (
+            lambda: BrickWall((4, 4))("scenic"),
+            "unknown route 'scenic': use one of auto, halves, fused, matrix-free, network, gates",
+        ),
     ],
 )
 def test_bad_walls_get_one_sentence(build, message):

@@ -39,13 +39,14 @@ def build(
         layout: Shape and order of the sites.
         scale: (), multiplies the weight.
         start: (Q, 2), the product state to begin with; None for |0…0>.
-        route: ``"auto"``, ``"halves"``, ``"fused"``, ``"network"`` or ``"gates"``.
+        route: ``"auto"``, ``"halves"``, ``"fused"``, ``"network"`` or ``"gates"``; ``"matrix-free"`` is for layers
+            and means ``"auto"`` here.
         unitary: Whether the gates are unitary, so that the backward pass may undo them.
 
     Returns:
         A real tensor of ``layout.shape``.
     """
-    if route in ("auto", "halves", "fused"):
+    if route not in ("network", "gates"):
         return materialise(gates, wiring, layout, scale, start, route=route, unitary=unitary)
     ways = {"network": contract_network, "gates": run_gates}
     state = ways[route](gates, wiring, start)

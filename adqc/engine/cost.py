@@ -50,3 +50,17 @@ def program_cost(program: Program) -> float:
         entries = group.count * rows * columns
         found += 8 * CALL + len(group.gates) * (8 * CALL + 4 * entries / RATE + 3 * ELEMENT * entries / BYTES)
     return found
+
+
+def batched(items: int, rows: int, columns: int, rest: int) -> float:
+    """``items`` products of one matrix, (rows, columns), with (columns, rest) each."""
+    # A product alone starts in a call, one of many in a fraction of it.
+    return product(rows, columns, rest) * items - (items - 1) * (CALL - 2e-7)
+
+
+def dense(rows: int, columns: int, batch: int, *, use: str) -> float:
+    """Using a weight that is there."""
+    if use == "lookup":
+        return copy(batch * columns)
+    # A dense layer reads its weight from memory, whatever the batch.
+    return product(rows, columns, batch) + ELEMENT * rows * columns / BYTES

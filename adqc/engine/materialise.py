@@ -55,6 +55,7 @@ def make_plan(wiring: Wiring, layout: Layout, route: str = "auto") -> Plan:
             ``"auto"``.
     """
     depth = len(wiring.layers)
+    route = "auto" if route == "matrix-free" else route
     lasts = {"fused": [0], "halves": [depth]}.get(route) or sorted({0, depth, *range(2, min(depth, 12), 2)})
     plans = [plan for last in lasts for plan in _plans(wiring, layout, last)]
     if not plans:

@@ -40,3 +40,39 @@ class _Multiply(torch.autograd.Function):
             (right.conj() @ grad.mT).mT if ctx.needs_input_grad[0] else None,
             left.mH @ grad if ctx.needs_input_grad[1] else None,
         )
+
+
+def apply_to_middle(matrix: Tensor, x: Tensor) -> Tensor:
+    """One matrix on the middle axis: (m, k) and (batch, k, n) -> (batch, m, n)."""
+    if x.shape[0] == 1:
+        return (matrix @ x[0]).unsqueeze(0)
+    if not own_backward():
+        return _spread(matrix, x)
+    found: Tensor = _ApplyToMiddle.apply(matrix, x)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _spread(matrix: Tensor, x: Tensor) -> Tensor:
+    # torch.matmul may fold the batch into one side, for which it copies x.
+    return torch.bmm(matrix.expand(x.shape[0], -1, -1), x)
+
+
+class _ApplyToMiddle(torch.autograd.Function):
+    """autograd's own way keeps a copy of the matrix, and of its gradient, for each item of the batch."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, x: Tensor) -> Tensor:
+        ctx.save_for_backward(matrix, x)
+        return _spread(matrix, x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        matrix, x = ctx.saved_tensors
+        found = None
+        if ctx.needs_input_grad[0]:
+            if matrix.numel() <= x.shape[2] * sum(matrix.shape):
+                found = torch.bmm(grad, x.mH).sum(0)
+            else:
+                left, right = (t.transpose(0, 1).reshape(t.shape[1], -1) for t in (grad, x))
+                found = left @ right.mH
+        return found, _spread(matrix.mH, grad) if ctx.needs_input_grad[1] else None

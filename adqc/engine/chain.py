@@ -1,0 +1,261 @@
+"""Without the weight: the circuit's pieces are applied to the input one after another.
+
+The weight is a product of pieces, W[(r0 r1 …), (c0 c1 …)] = Σ P0[r0 c0, a] P1[a, r1 c1, b] …, where each piece holds
+some bits of the rows and some of the columns. The input's bits go in piece by piece, and the output's come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations, pairwise
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding, pad
+
+from adqc.engine import cost
+from adqc.engine.fusion import Fusion
+from adqc.engine.products import apply_to_middle
+from adqc.engine.program import Program, make_program
+from adqc.engine.split import Split, cut, slopes
+from adqc.geometry import Layout, Wiring
+
+MOST_PIECES = 4
+FUSIONS = (Fusion(4, False), Fusion(6, False), Fusion(6, True))
+
+
+@dataclass(frozen=True)
+class Chain:
+    """How a matrix is applied piece by piece.
+
+    Args:
+        program: How the pieces are made.
+        rows: For each piece, the number of rows (2^bits of the first axis) that it holds.
+        columns: For each piece, the number of columns (2^bits of all other axes).
+        bonds: The dimension of each border.
+        backwards: Whether the input goes into the last piece first.
+        build: What it costs to make the pieces.
+        apply: What it costs to apply them to a batch of the size that the chain was made for.
+    """
+
+    program: Program
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    bonds: tuple[int, ...]
+    backwards: bool
+    build: float
+    apply: float
+
+    @property
+    def size(self) -> int:
+        """Entries of all pieces together."""
+        bonds = (1, *self.bonds, 1)
+        return sum(r * c * a * b for r, c, (a, b) in zip(self.rows, self.columns, pairwise(bonds), strict=True))
+
+
+def is_ordered(layout: Layout) -> bool:
+    """Whether the bits of the rows, and those of the columns, come in falling significance along the chain."""
+    rows = layout.bits[0]
+    first = [bit for bit in layout.order if bit < rows]
+    return first == sorted(first) and (others := [bit for bit in layout.order if bit >= rows]) == sorted(others)
+
+
+@lru_cache(maxsize=512)
+def make_chain(
+    wiring: Wiring, layout: Layout, batch: int, *, use: str = "linear", kept: bool = False, real: bool = True
+) -> Chain | None:
+    """The cheapest chain for a batch.
+
+    Args:
+        wiring: The sequence of gates.
+        layout: Shape and order of the sites; the first axis makes the rows, all others the columns.
+        batch: Number of inputs.
+        kept: Whether the pieces are made once and kept, so that only applying them counts.
+        use: ``"linear"``; ``"conv"``: two pieces, the first of which holds rows only; ``"lookup"``: two pieces.
+        real: Whether the gates are real; the pieces of complex ones are made real, with twice the bonds.
+
+    Returns:
+        The chain; None where the order of the bits does not allow any.
+    """
+    if not is_ordered(layout):
+        return None
+    best: tuple[float, tuple[int, ...], int, bool] | None = None
+    for slope in slopes(wiring):
+        places = _places(wiring, slope)
+        marks = sorted(places)
+        for count in range(1, MOST_PIECES if use == "linear" else 2):
+            for chosen in combinations(marks, count):
+                shapes = _shapes(layout, chosen, [places[mark][1] + (not real) for mark in chosen])
+                if use == "conv" and shapes[0][1] > 1:
+                    continue
+                build = sum(_build_cost(wiring, *shape) for shape in shapes)
+                # A convolution takes the kernel's piece first.
+                for backwards in (True,) if use == "conv" else (False,) if use == "lookup" else (False, True):
+                    apply = _lookup_cost(shapes, batch) if use == "lookup" else _apply_cost(shapes, batch, backwards)
+                    seconds = apply + (0 if kept else build)
+                    if best is None or seconds < best[0]:
+                        best = (seconds, tuple(places[mark][0] for mark in chosen), slope, backwards)
+    if best is None:
+        return None
+    split = cut(wiring, best[1], best[2])
+    return None if split is None else _finish(wiring, layout, split, batch, best[3], use, real)
+
+
+def _places(wiring: Wiring, slope: int) -> dict[int, tuple[int, int]]:
+    """For each number of sites ahead of a cut: the place with the fewest bonds, and these."""
+    found: dict[int, tuple[int, int]] = {}
+    for place in range(1 - len(wiring.layers), wiring.sites + len(wiring.layers)):
+        split = cut(wiring, (place,), slope)
+        if split is not None:
+            sites, bonds = len(split.sites[0]), split.bonds[0]
+            if sites not in found or bonds < found[sites][1]:
+                found[sites] = (place, bonds)
+    return found
+
+
+def _shapes(layout: Layout, marks: Sequence[int], bonds: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """For each piece its rows, columns, left and right bond."""
+    rows = layout.bits[0]
+    found = []
+    borders = [0, *(2**bond for bond in bonds), 0]
+    for number, (low, high) in enumerate(pairwise([0, *marks, layout.sites])):
+        first = sum(layout.order[site] < rows for site in range(low, high))
+        found.append((2**first, 2 ** (high - low - first), borders[number] or 1, borders[number + 1] or 1))
+    return found
+
+
+def _build_cost(wiring: Wiring, rows: int, columns: int, left: int, right: int) -> float:
+    entries = rows * columns * left * right
+    # A layer doubles the bonds: all layers together move and multiply about twice what the last one does.
+    calls = len(wiring.layers) * max(1, (rows * columns).bit_length() // 4) * 3
+    return calls * cost.CALL + 2 * (cost.copy(entries) + 32 * entries / cost.RATE)
+
+
+def _apply_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, backwards: bool) -> float:
+    """The products of a chain, and turning input and output so that the batch lies last."""
+    columns, rows = 1, 1
+    for row, column, _, _ in shapes:
+        rows, columns = rows * row, columns * column
+    seconds = cost.copy(batch * rows) + cost.copy(batch * columns)
+    done, left = 1, columns
+    for row, column, before, after in reversed(shapes) if backwards else shapes:
+        inner, outer = (after, before) if backwards else (before, after)
+        left //= column
+        items, rest = (left, done * batch) if backwards else (done, left * batch)
+        seconds += cost.batched(items, row * outer, column * inner, rest)
+        done *= row
+    return seconds
+
+
+def _lookup_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int) -> float:
+    """Gathering a slice of each piece for every index, and the products of these."""
+    (_, first, _, bond), (_, second, _, _) = shapes
+    gathered = cost.copy(batch * bond * (first + second))
+    return gathered + cost.batched(batch, first, bond, second)
+
+
+def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards: bool, use: str, real: bool) -> Chain:
+    programs = [make_program(wiring, split, fusion, ranks=layout.order) for fusion in FUSIONS]
+    program = min(programs, key=cost.program_cost)
+    rows = layout.bits[0]
+    firsts = [sum(layout.order[site] < rows for site in sites) for sites in split.sites]
+    bonds = [bond + (not real) for bond in split.bonds]
+    shapes = _shapes(layout, [sites.start for sites in split.sites[1:]], bonds)
+    return Chain(
+        program,
+        tuple(2**first for first in firsts),
+        tuple(2 ** (len(sites) - first) for sites, first in zip(split.sites, firsts, strict=True)),
+        tuple(2**bond for bond in bonds),
+        backwards,
+        cost.program_cost(program),
+        _lookup_cost(shapes, batch) if use == "lookup" else _apply_cost(shapes, batch, backwards),
+    )
+
+
+def as_matrices(pieces: Sequence[Tensor], chain: Chain) -> list[Tensor]:
+    """The pieces as the matrices that :func:`apply_chain` multiplies by, in the order in which it does.
+
+    Args:
+        pieces: (left bonds, rows · columns, right bonds) each.
+        chain: The chain that they were made for.
+    """
+    found = []
+    if pieces[0].is_complex():
+        pieces = [_as_real(piece, k == 0, k == len(pieces) - 1) for k, piece in enumerate(pieces)]
+    for piece, rows, columns in zip(pieces, chain.rows, chain.columns, strict=True):
+        left, _, right = piece.shape
+        axes = (0, 1, 2, 3) if chain.backwards else (1, 3, 0, 2)
+        size = (left * rows, columns * right) if chain.backwards else (rows * right, left * columns)
+        found.append(piece.reshape(left, rows, columns, right).permute(axes).reshape(size))
+    return found[::-1] if chain.backwards else found
+
+
+def apply_chain(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int) -> Tensor:
+    """The weight times each input.
+
+    Args:
+        x: (batch, columns before the padding).
+        matrices: What :func:`as_matrices` returned.
+        chain: The chain.
+        rows: Number of rows that are kept.
+
+    Returns:
+        (batch, rows).
+    """
+    total = 1
+    for count in chain.columns:
+        total *= count
+    batch = x.shape[0]
+    if x.shape[1] < total:
+        x = pad(x, (0, total - x.shape[1]))
+    # The batch lies last, so that every product has one long side.
+    x = x.mT
+    order = range(len(chain.rows))
+    done, left = 1, total
+    for matrix, number in zip(matrices, reversed(order) if chain.backwards else order, strict=True):
+        left //= chain.columns[number]
+        items = left if chain.backwards else done
+        # shape: (items, columns and bond of the piece, the rest and the batch)
+        x = apply_to_middle(matrix, x.reshape(items, matrix.shape[1], -1))
+        done *= chain.rows[number]
+    return x.reshape(done, batch)[:rows].mT
+
+
+def _as_real(piece: Tensor, first: bool, last: bool) -> Tensor:
+    """A complex piece as a real one with twice the bonds: multiplied together they make the product's real part."""
+    upper = torch.cat([piece.real, piece.real if last else -piece.imag], dim=2)
+    upper = piece.real if last else upper
+    if first:
+        return upper
+    lower = piece.imag if last else torch.cat([piece.imag, piece.real], dim=2)
+    return torch.cat([upper, lower], dim=0)
+
+
+def look_up(index: Tensor, matrices: Sequence[Tensor], chain: Chain, columns: int) -> Tensor:
+    """Rows of the weight.
+
+    Args:
+        index: (n,), which rows.
+        matrices: What :func:`as_matrices` returned, of two pieces, forwards.
+        chain: The chain.
+        columns: Number of columns that are kept.
+
+    Returns:
+        (n, columns).
+    """
+    first, second = matrices
+    (high, low), (bond,) = chain.rows, chain.bonds
+    # shape: (rows, bond, columns) of the first piece, (rows, columns, bond) of the second
+    left = first.reshape(high, bond, chain.columns[0]).mT
+    right = second.reshape(low, bond, chain.columns[1])
+    digit = torch.div(index, low, rounding_mode="floor")
+    found = torch.bmm(_take(left, digit), _take(right, index - digit * low))
+    return found.flatten(1)[:, :columns]
+
+
+def _take(table: Tensor, index: Tensor) -> Tensor:
+    # Embedding's gradient adds up rows faster than that of plain indexing.
+    rows: Tensor = embedding(index, table.flatten(1)).unflatten(1, table.shape[1:])
+    return rows

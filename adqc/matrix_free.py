@@ -1,0 +1,154 @@
+"""Layers that apply their circuit to the input, where that costs less than building the weight."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adqc.brickwall import BrickWall
+from adqc.engine import cost
+from adqc.engine.chain import Chain, apply_chain, look_up, make_chain
+from adqc.engine.materialise import make_plan
+from adqc.kept import keep, keeps
+
+
+def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool) -> Chain | None:
+    """The chain that a layer applies to a batch, or None where it builds its weight.
+
+    Args:
+        wall: The layer's circuit.
+        batch: Number of inputs: rows, positions of a convolution, or indices.
+        use: ``"linear"``, ``"conv"`` or ``"lookup"``.
+        kept: Whether what is built from the circuit is kept, so that only applying it counts.
+        training: Whether a backward pass follows.
+
+    Raises:
+        ValueError: If ``route="matrix-free"`` is asked for and the layout does not allow it.
+    """
+    route = wall.config.route
+    if route not in ("auto", "matrix-free"):
+        return None
+    # Few sizes, so that few plans are made: what is right for one batch is right for one a little larger.
+    rounded = 1 << max(0, batch - 1).bit_length()
+    chain = make_chain(wall.wiring, wall.layout, rounded, use=use, kept=kept, real=wall.family.real)
+    if route == "matrix-free":
+        if chain is None:
+            raise ValueError(
+                f"a circuit of shape {wall.shape} and layout {wall.config.layout!r} cannot be applied without its weight "
+                f"here: use route='auto', or layout='rows-first' for a convolution"
+            )
+        return chain
+    if chain is None:
+        return None
+    free, built = predict(wall, chain, rounded, use=use, kept=kept, training=training)
+    return chain if free < built else None
+
+
+def predict(wall: BrickWall, chain: Chain, batch: int, *, use: str, kept: bool, training: bool) -> tuple[float, float]:
+    """What applying the chain and what building the weight is thought to cost, in seconds of a typical machine."""
+    passes = 3 if training else 1
+    free = chain.apply + (0 if kept else chain.build)
+    built = cost.dense(wall.shape[0], math.prod(wall.shape[1:]), batch, use=use)
+    if not kept:
+        built += make_plan(wall.wiring, wall.layout).seconds
+    return passes * free, passes * built
+
+
+def linear(layer: Any, x: Tensor) -> Tensor | None:
+    """The output of a linear layer, (…, in) -> (…, out); None where its weight shall be built."""
+    wall: BrickWall = layer.circuit
+    if x.dim() < 1 or x.shape[-1] != wall.shape[1]:
+        return None
+    batch = x.numel() // x.shape[-1]
+    chain = _choose(layer, batch, "linear") if batch else None
+    if chain is None:
+        return None
+    matrices = _matrices(layer, chain)
+    with _Autocast(x, matrices) as (flat, matrices):
+        y = apply_chain(flat.reshape(batch, -1), matrices, chain, wall.shape[0])
+        if layer.bias is not None:
+            y = y + layer.bias.to(y.dtype)
+    return y.reshape(*x.shape[:-1], wall.shape[0])
+
+
+def conv(layer: Any, x: Tensor) -> Tensor | None:
+    """The output of a convolution, in two: one with as many channels as the bond, then a 1x1; None as above."""
+    wall: BrickWall = layer.circuit
+    if layer.groups != 1 or x.dim() != len(wall.shape) or x.shape[1] != wall.shape[1] or not x.numel():
+        return None
+    positions = x.shape[0] * math.prod(-(-size // step) for size, step in zip(x.shape[2:], layer.stride, strict=True))
+    chain = _choose(layer, positions, "conv")
+    if chain is None:
+        return None
+    matrices = _matrices(layer, chain)
+    with _Autocast(x, matrices) as (x, (kernel, mix)):
+        # shape: (bond · its rows, in, kernel axes), cropped
+        kernel = kernel.reshape(-1, *wall.layout.padded[1:])
+        kernel = kernel[(slice(None), *(slice(size) for size in wall.shape[1:]))]
+        z = layer._conv_forward(x, kernel, None)
+        # shape: (batch, bond, rows of the kernel · positions)
+        y = torch.matmul(mix, z.reshape(z.shape[0], mix.shape[1], -1))
+        y = y.reshape(z.shape[0], -1, *z.shape[2:])[:, : wall.shape[0]]
+        if layer.bias is not None:
+            y = y + layer.bias.to(y.dtype).reshape(-1, *(1,) * (x.dim() - 2))
+    return y
+
+
+def embedding(layer: Any, index: Tensor) -> Tensor | None:
+    """The rows of an embedding, looked up without the table; None where the table shall be built."""
+    wall: BrickWall = layer.circuit
+    if layer.max_norm is not None or layer.scale_grad_by_freq or not index.numel() or index.is_floating_point():
+        return None
+    chain = _choose(layer, index.numel(), "lookup")
+    if chain is None:
+        return None
+    if not torch.compiler.is_compiling():
+        _check_range(layer, index)
+    rows = look_up(index.flatten(), _matrices(layer, chain), chain, wall.shape[1])
+    if layer.padding_idx is not None:
+        rows = rows.masked_fill((index.flatten() == layer.padding_idx).unsqueeze(1), 0)
+    return rows.reshape(*index.shape, wall.shape[1])
+
+
+def _check_range(layer: Any, index: Tensor) -> None:
+    # A table tells by itself; digits of an index that is too large would name another row.
+    low, high = index.min(), index.max()
+    if low < 0 or high >= layer.num_embeddings:
+        raise IndexError(
+            f"{type(layer).__name__}: an index must lie in 0…{layer.num_embeddings - 1}, got {int(low)}…{int(high)}"
+        )
+
+
+def _choose(layer: Any, batch: int, use: str) -> Chain | None:
+    training = torch.is_grad_enabled() and any(p.requires_grad for p in layer.circuit.parameters())
+    return choose(layer.circuit, batch, use=use, kept=keeps(layer), training=training)
+
+
+def _matrices(layer: Any, chain: Chain) -> Sequence[Tensor]:
+    wall: BrickWall = layer.circuit
+    return keep(layer, (chain.program, chain.backwards), lambda: wall.pieces(chain))
+
+
+class _Autocast:
+    """Tensors in autocast's dtype and autocast switched off, as products with a backward pass of our own need it."""
+
+    def __init__(self, x: Tensor, matrices: Sequence[Tensor]) -> None:
+        self.x, self.matrices = x, matrices
+        kind = x.device.type
+        self.active = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        self.context = torch.autocast(kind, enabled=False) if self.active else None
+
+    def __enter__(self) -> tuple[Tensor, Sequence[Tensor]]:
+        if self.context is None:
+            return self.x, self.matrices
+        dtype = torch.get_autocast_dtype(self.x.device.type)
+        self.context.__enter__()
+        return self.x.to(dtype), [matrix.to(dtype) for matrix in self.matrices]
+
+    def __exit__(self, *error: Any) -> None:
+        if self.context is not None:
+            self.context.__exit__(*error)

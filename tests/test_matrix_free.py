@@ -1,0 +1,219 @@
+"""Layers that apply their circuit without building the weight, against torch's own with the oracle's weight."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import adqc
+from adqc.engine.chain import is_ordered, make_chain
+from adqc.gates import FAMILIES
+from adqc.geometry import LAYOUTS, WIRINGS, layout
+from adqc.matrix_free import choose
+
+
+def circuit(**options):
+    return adqc.Circuit(**{"depth": 4, "route": "matrix-free", **options})
+
+
+def compare(layer, x, expected):
+    """Output and gradients of a layer against those of ``expected(weight, bias)``, in float64."""
+    layer = layer.double()
+    with torch.no_grad():
+        layer.circuit.scale.fill_(1.75)
+    inputs = [p for p in layer.parameters() if p.numel()]
+    if x.is_floating_point():
+        x = x.double().requires_grad_()
+        inputs.append(x)
+    found = layer(x)
+    due = expected(layer.circuit("gates"), getattr(layer, "bias", None), x)
+    assert found.shape == due.shape
+    assert found.dtype == due.dtype
+    torch.testing.assert_close(found, due, rtol=0, atol=1e-10 * max(1, due.abs().max().item()))
+    seed = torch.randn(due.shape, generator=torch.Generator().manual_seed(1), dtype=due.dtype)
+    for a, b in zip(*(torch.autograd.grad(y, inputs, seed) for y in (found, due)), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10 * max(1, b.abs().max().item()))
+
+
+GRID = list(itertools.product(FAMILIES, WIRINGS, LAYOUTS))
+
+
+@pytest.mark.parametrize(("gate", "wiring", "order"), GRID)
+@pytest.mark.parametrize(("shape", "depth", "batch"), [((12, 20), 3, 5), ((33, 7), 2, 1), ((64, 50), 5, 40)])
+def test_linear(gate, wiring, order, shape, depth, batch):
+    out, into = shape
+    generator = torch.Generator().manual_seed(0)
+    options = circuit(gate=gate, wiring=wiring, layout=order, depth=depth)
+    layer = adqc.nn.Linear(into, out, circuit=options, generator=generator)
+    x = torch.randn(2, batch, into, generator=generator)
+    compare(layer, x, lambda weight, bias, x: F.linear(x, weight, bias))
+
+
+@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("pieces", [2, 3, 4])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_every_number_of_pieces_and_both_directions(gate, pieces, backwards, monkeypatch):
+    wall = adqc.BrickWall((60, 50), adqc.Circuit(depth=4, gate=gate), dtype=torch.float64)
+    chains = []
+    for count in range(1, 200):
+        monkeypatch.setattr("adqc.engine.chain.MOST_PIECES", pieces)
+        make_chain.cache_clear()
+        chain = make_chain(wall.wiring, wall.layout, count, kept=True, real=wall.family.real)
+        chains.append(chain)
+    make_chain.cache_clear()
+    fitting = [c for c in chains if len(c.rows) == pieces and c.backwards == backwards]
+    x = torch.randn(3, 50, dtype=torch.float64)
+    for chain in fitting[:1]:
+        from adqc.engine.chain import apply_chain
+
+        found = apply_chain(x, wall.pieces(chain), chain, 60)
+        torch.testing.assert_close(found, F.linear(x, wall("gates")), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("wiring", WIRINGS)
+@pytest.mark.parametrize(
+    ("kind", "sizes", "options"),
+    [
+        ("Conv1d", (9,), {"stride": 2, "padding": 1}),
+        ("Conv2d", (6, 7), {"padding": "same", "padding_mode": "circular"}),
+        ("Conv2d", (7, 6), {"stride": (2, 1), "dilation": 2, "padding": 2, "bias": False}),
+        ("Conv3d", (4, 5, 3), {"padding": 1}),
+    ],
+)
+def test_conv(gate, wiring, kind, sizes, options):
+    generator = torch.Generator().manual_seed(0)
+    settings = circuit(gate=gate, wiring=wiring, layout="rows-first", depth=3)
+    layer = getattr(adqc.nn, kind)(5, 12, 3, circuit=settings, generator=generator, **options)
+    x = torch.randn(2, 5, *sizes, generator=generator)
+    compare(layer, x, lambda weight, bias, x: layer._conv_forward(x, weight, bias))
+
+
+@pytest.mark.parametrize(("gate", "wiring", "order"), GRID)
+@pytest.mark.parametrize("padding", [None, 3])
+def test_embedding(gate, wiring, order, padding):
+    generator = torch.Generator().manual_seed(0)
+    settings = circuit(gate=gate, wiring=wiring, layout=order, depth=3)
+    layer = adqc.nn.Embedding(21, 10, padding_idx=padding, circuit=settings, generator=generator)
+    x = torch.randint(0, 21, (4, 7), generator=generator)
+    x[0, :2] = 3
+
+    def expected(weight, _, x):
+        if padding is not None:
+            weight = weight.index_fill(0, torch.tensor([padding]), 0)
+        return F.embedding(x, weight, padding)
+
+    compare(layer, x, expected)
+
+
+@pytest.mark.parametrize("index", [-1, 21])
+def test_an_index_that_is_not_there(index):
+    layer = adqc.nn.Embedding(21, 10, circuit=circuit())
+    with pytest.raises(IndexError, match=r"an index must lie in 0…20, got"):
+        layer(torch.tensor([2, index]))
+
+
+def test_what_cannot_be_applied_says_so():
+    conv = adqc.nn.Conv2d(4, 8, 3, circuit=circuit(layout="interleaved"))
+    with pytest.raises(ValueError, match="layout='rows-first' for a convolution"):
+        conv(torch.zeros(1, 4, 5, 5))
+    order = (3, 1, 0, 2)
+    linear = adqc.nn.Linear(4, 4, circuit=circuit(layout=order))
+    assert not is_ordered(layout((4, 4), order))
+    with pytest.raises(ValueError, match="cannot be applied without its weight"):
+        linear(torch.zeros(1, 4))
+
+
+def test_a_wrong_input_is_refused_as_by_torch():
+    layer = adqc.nn.Linear(12, 5, circuit=circuit())
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        layer(torch.zeros(3, 11))
+
+
+def test_eval_keeps_the_pieces_until_a_parameter_changes(monkeypatch):
+    layer = adqc.nn.Linear(20, 12, circuit=circuit()).eval()
+    calls = []
+    build = adqc.BrickWall.pieces
+    monkeypatch.setattr(adqc.BrickWall, "pieces", lambda *a: calls.append(1) or build(*a))
+    x = torch.randn(5, 20)
+    with torch.no_grad():
+        first = layer(x)
+        assert torch.equal(layer(x), first)
+        assert len(calls) == 1
+        layer.circuit.gates.add_(0.5)
+        changed = layer(x)
+        assert len(calls) == 2
+        torch.testing.assert_close(changed, F.linear(x, layer.circuit("gates"), layer.bias), rtol=0, atol=1e-5)
+        layer.load_state_dict(layer.state_dict())
+        layer(x)
+        assert len(calls) == 3
+    layer(x)
+    assert len(calls) == 4
+
+
+def test_what_is_kept_is_bounded():
+    layer = adqc.nn.Linear(64, 64, circuit=circuit()).eval()
+    with torch.no_grad():
+        for batch in (1, 4, 16, 64, 256, 1024, 4096):
+            layer(torch.randn(batch, 64))
+    assert len(layer.__dict__["_adqc_kept"]) <= 4
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast(dtype):
+    layer = adqc.nn.Linear(40, 24, circuit=circuit())
+    x = torch.randn(6, 40)
+    with torch.autocast("cpu", dtype):
+        y = layer(x)
+        y.float().square().sum().backward()
+    assert y.dtype == dtype
+    assert layer.circuit.gates.grad.dtype == torch.float32
+    torch.testing.assert_close(y.float(), F.linear(x, layer.circuit("gates"), layer.bias), rtol=0, atol=3e-2)
+
+
+def test_gradients_of_gradients():
+    layer = adqc.nn.Linear(6, 5, circuit=circuit(depth=2)).double()
+    x = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+    names, values = zip(*layer.named_parameters(), strict=True)
+
+    def run(x, *numbers):
+        return torch.func.functional_call(layer, dict(zip(names, numbers, strict=True)), (x,))
+
+    numbers = tuple(value.detach().clone().requires_grad_() for value in values)
+    assert torch.autograd.gradcheck(run, (x, *numbers))
+    assert torch.autograd.gradgradcheck(run, (x, *numbers))
+
+
+def test_vmap_over_models_and_per_sample_gradients():
+    layer = adqc.nn.Linear(12, 7, circuit=circuit()).double()
+    x = torch.randn(5, 12, dtype=torch.float64)
+    parameters = dict(layer.named_parameters())
+
+    def loss(parameters, sample):
+        return torch.func.functional_call(layer, parameters, (sample.unsqueeze(0),)).square().sum()
+
+    found = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, x)
+    for at, sample in enumerate(x):
+        layer.zero_grad()
+        loss(parameters, sample).backward()
+        torch.testing.assert_close(found["circuit.gates"][at], layer.circuit.gates.grad, rtol=0, atol=1e-10)
+
+
+def test_small_layers_build_their_weight_and_large_ones_do_not():
+    small = adqc.BrickWall((64, 64), adqc.Circuit(depth=4))
+    large = adqc.BrickWall((4096, 4096), adqc.Circuit(depth=4, layout="rows-first"))
+    for training in (False, True):
+        assert choose(small, 256, use="linear", kept=not training, training=training) is None
+        assert choose(large, 64, use="linear", kept=not training, training=training) is not None
+
+
+def test_a_layer_too_large_to_build_runs():
+    layer = adqc.nn.Linear(2**18, 2**18, bias=False, circuit=adqc.Circuit(depth=2))
+    with pytest.raises(MemoryError):
+        _ = layer.weight
+    y = layer(torch.randn(2, 2**18))
+    y.square().mean().backward()
+    assert layer.circuit.gates.grad.isfinite().all()
