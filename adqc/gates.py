@@ -6,8 +6,6 @@ same gate as torch matrices, in one call for a whole batch.
 
 from __future__ import annotations
 
-import functools
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from adqc.cartan import cartan_matrices
 
 # The Pauli words of qml.SpecialUnitary(·, wires of two), in its own order.
 PAULI_WORDS = ("IX", "IY", "IZ", "XI", "XX", "XY", "XZ", "YI", "YX", "YY", "YZ", "ZI", "ZX", "ZY", "ZZ")
@@ -97,41 +97,6 @@ def _cartan_operations(p: Any, wires: Any) -> None:
     qml.RY(p[3], wires=wires[1])
 
 
-def _cartan_matrices(params: Tensor) -> Tensor:
-    # exp(i(a XY + b YX)) turns the plane of |00>, |11> by a + b and that of |01>, |10> by a - b. Each entry of the gate
-    # is a product of a cosine or sine of c/2, of d/2 and of a turn: a sum of cosines and sines of 8 angles.
-    angles, weights = _cartan_tables(params.dtype, params.device)
-    waves = params @ angles
-    flat = torch.cat([waves.cos(), waves.sin()], dim=-1) @ weights
-    gates: Tensor = flat.unflatten(-1, (4, 4))
-    return gates
-
-
-@functools.lru_cache(maxsize=16)
-def _cartan_tables(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """How the entries of a gate come from its parameters: ``[cos(p @ angles), sin(p @ angles)] @ weights``.
-
-    Returns:
-        (4, 8) and (16, 16).
-    """
-    # cos x cos y cos z is the mean of cos(±x ± y + z) over the signs, and sin is cos a quarter of a turn earlier.
-    signs = tuple(itertools.product((1, -1), repeat=3))
-    angles = [(s, s * u, t / 2, 1 / 2) for s, t, u in signs]
-    weights = torch.zeros(16, 4, 4, dtype=torch.float64, device="cpu")
-    for row, column, turned in itertools.product(range(4), range(4), (False, True)):
-        # The turn keeps a column or takes the opposite one, the sine of its angle with this sign.
-        inner, sign = (3 - column, -1 if column in (0, 2) else 1) if turned else (column, 1)
-        sines = []
-        for out, into in ((row // 2, inner // 2), (row % 2, inner % 2)):
-            sines.append(out != into)
-            sign *= -1 if out < into else 1
-        for at, (s, t, u) in enumerate(signs):
-            if (u == 1) == (column in (0, 3)):
-                half_turns, odd = divmod((s * turned + t * sines[0] + sines[1]) % 4, 2)
-                weights[at + 8 * odd, row, column] += sign * (-1 if half_turns else 1) / 4
-    return torch.tensor(angles, dtype=dtype, device=device).T, weights.reshape(16, 16).to(device, dtype)
-
-
 def _cartan_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
     uniform = torch.rand(len(fresh), 4, generator=generator, dtype=torch.float64, device="cpu")
     # Haar measure of SO(4) = SU(2) x SU(2) in Euler angles: density sin(2a) on [0, pi/2].
@@ -196,8 +161,13 @@ def _su4_operations(p: Any, wires: Any) -> None:
     qml.SpecialUnitary(qml.math.stack([p[k] for k in range(15)], axis=-1), wires=wires)
 
 
+def _complex(dtype: torch.dtype) -> torch.dtype:
+    # torch.compile does not know dtype.to_complex().
+    return torch.complex128 if dtype == torch.float64 else torch.complex64
+
+
 def _su4_matrices(params: Tensor) -> Tensor:
-    words = torch.stack([1j * _pauli(word) for word in PAULI_WORDS]).to(params.device, params.dtype.to_complex())
+    words = torch.stack([1j * _pauli(word) for word in PAULI_WORDS]).to(params.device, _complex(params.dtype))
     return _exponential(torch.einsum("...k,kij->...ij", params.to(words.dtype), words))
 
 
@@ -294,7 +264,7 @@ def _free_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
     return _so4_matrices(_so4_start(fresh, generator)).flatten(1)
 
 
-CARTAN = GateFamily("cartan", 4, _cartan_operations, _cartan_matrices, minimal=(0, 2, 3), start=_cartan_start)
+CARTAN = GateFamily("cartan", 4, _cartan_operations, cartan_matrices, minimal=(0, 2, 3), start=_cartan_start)
 SO4 = GateFamily("so4", 6, _so4_operations, _so4_matrices, start=_so4_start)
 SU4 = GateFamily("su4", 15, _su4_operations, _su4_matrices, real=False, start=_su4_start)
 CARTAN_SU4 = GateFamily(
@@ -350,7 +320,7 @@ class _PennyLaneMatrices:
             gates = _tape_matrix(self.operations, rows.T).expand(len(rows), 4, 4).reshape(*params.shape[:-1], 4, 4)
         else:
             gates = pennylane_matrices(self.operations, params)
-        return gates.real.to(params.dtype) if self.real else gates.to(params.dtype.to_complex())
+        return gates.real.to(params.dtype) if self.real else gates.to(_complex(params.dtype))
 
 
 def gate_family(name: str, parameters: int, operations: Operations) -> GateFamily:

@@ -38,7 +38,7 @@ def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool)
     if route == "matrix-free":
         if chain is None:
             raise ValueError(
-                f"a circuit of shape {wall.shape} and layout {wall.config.layout!r} cannot be applied without its weight "
+                f"a circuit of shape {wall.shape}, layout {wall.config.layout!r}, cannot be applied without its weight "
                 f"here: use route='auto', or layout='rows-first' for a convolution"
             )
         return chain

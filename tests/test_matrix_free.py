@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 import adqc
-from adqc.engine.chain import is_ordered, make_chain
+from adqc.engine import chain
+from adqc.engine.chain import apply_chain, is_ordered, make_chain
 from adqc.gates import FAMILIES
 from adqc.geometry import LAYOUTS, WIRINGS, layout
 from adqc.matrix_free import choose
@@ -57,20 +58,14 @@ def test_linear(gate, wiring, order, shape, depth, batch):
 @pytest.mark.parametrize("backwards", [False, True])
 def test_every_number_of_pieces_and_both_directions(gate, pieces, backwards, monkeypatch):
     wall = adqc.BrickWall((60, 50), adqc.Circuit(depth=4, gate=gate), dtype=torch.float64)
-    chains = []
-    for count in range(1, 200):
-        monkeypatch.setattr("adqc.engine.chain.MOST_PIECES", pieces)
-        make_chain.cache_clear()
-        chain = make_chain(wall.wiring, wall.layout, count, kept=True, real=wall.family.real)
-        chains.append(chain)
-    make_chain.cache_clear()
-    fitting = [c for c in chains if len(c.rows) == pieces and c.backwards == backwards]
+    monkeypatch.setattr(chain, "MOST_PIECES", pieces)
+    chain._make_chain.cache_clear()
+    found = [make_chain(wall.wiring, wall.layout, batch, kept=True, real=wall.family.real) for batch in range(1, 99)]
+    chain._make_chain.cache_clear()
     x = torch.randn(3, 50, dtype=torch.float64)
-    for chain in fitting[:1]:
-        from adqc.engine.chain import apply_chain
-
-        found = apply_chain(x, wall.pieces(chain), chain, 60)
-        torch.testing.assert_close(found, F.linear(x, wall("gates")), rtol=0, atol=1e-10)
+    for plan in [plan for plan in found if len(plan.rows) == pieces and plan.backwards == backwards][:1]:
+        y = apply_chain(x, wall.pieces(plan), plan, 60)
+        torch.testing.assert_close(y, F.linear(x, wall("gates")), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("gate", FAMILIES)

@@ -46,13 +46,15 @@ class Move:
         """Number of entries that stay side by side."""
         return self.shape[-1] if self.axes[-1] == len(self.axes) - 1 else 1
 
-    def do(self, tensor: Tensor) -> Tensor:
-        """The tensor, flat, its axes in the new order."""
-        return tensor.reshape(self.shape).permute(self.axes).reshape(-1)
 
-    def undo(self, tensor: Tensor) -> Tensor:
-        """The inverse of :meth:`do`."""
-        return tensor.reshape(self.shape_back).permute(self.axes_back).reshape(-1)
+def move_axes(tensor: Tensor, move: Move) -> Tensor:
+    """The tensor, flat, its axes in the new order."""
+    return tensor.reshape(move.shape).permute(move.axes).reshape(-1)
+
+
+def move_back(tensor: Tensor, move: Move) -> Tensor:
+    """The inverse of :func:`move_axes`."""
+    return tensor.reshape(move.shape_back).permute(move.axes_back).reshape(-1)
 
 
 def find_move(axes: Sequence[Hashable], wanted: Sequence[Hashable]) -> Move | None:

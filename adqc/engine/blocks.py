@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from adqc.constants import constant
 from adqc.engine.program import FRESH, LIVE, OPEN, Group, Program
 
 # A block while it is built: first site, number of sites, (count, rows, columns).
@@ -24,7 +25,7 @@ def build_blocks(gates: Tensor, program: Program, start: Tensor | None = None) -
     """
     order = program.order
     if order != tuple(range(len(order))):
-        gates = gates.index_select(0, torch.tensor(order, device=gates.device))
+        gates = gates.index_select(0, constant(order, gates, dtype=torch.long))
     stacks = gates.split([group.count * len(group.gates) for group in program.groups])
     return [_build(stack, group, start) for stack, group in zip(stacks, program.groups, strict=True)]
 
@@ -52,7 +53,7 @@ def _build(stack: Tensor, group: Group, start: Tensor | None) -> Tensor:
 def _vectors(sites: tuple[int, ...], like: Tensor, start: Tensor | None) -> Tensor:
     """The start vectors of these sites, (count, 2, 1)."""
     if start is None:
-        return like.new_tensor([[1.0], [0.0]]).expand(len(sites), 2, 1)
+        return constant(((1.0,), (0.0,)), like).expand(len(sites), 2, 1)
     return torch.stack([start[site] for site in sites]).unsqueeze(-1)
 
 

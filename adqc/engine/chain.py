@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, pad
 
+from adqc.constants import plans
 from adqc.engine import cost
 from adqc.engine.fusion import Fusion
 from adqc.engine.products import apply_to_middle
@@ -62,7 +63,7 @@ def is_ordered(layout: Layout) -> bool:
     return first == sorted(first) and (others := [bit for bit in layout.order if bit >= rows]) == sorted(others)
 
 
-@lru_cache(maxsize=512)
+@plans
 def make_chain(
     wiring: Wiring, layout: Layout, batch: int, *, use: str = "linear", kept: bool = False, real: bool = True
 ) -> Chain | None:
@@ -79,6 +80,11 @@ def make_chain(
     Returns:
         The chain; None where the order of the bits does not allow any.
     """
+    return _make_chain(wiring, layout, batch, use, kept, real)
+
+
+@lru_cache(maxsize=512)
+def _make_chain(wiring: Wiring, layout: Layout, batch: int, use: str, kept: bool, real: bool) -> Chain | None:
     if not is_ordered(layout):
         return None
     best: tuple[float, tuple[int, ...], int, bool] | None = None

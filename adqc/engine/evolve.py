@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adqc.engine.arrange import move_axes, move_back
 from adqc.engine.blocks import build_blocks
 from adqc.engine.products import own_backward
 from adqc.engine.program import OPEN, Program, Step
@@ -52,7 +53,7 @@ def _run(
         reversible = unitary and not any(OPEN in program.groups[step.group].inputs for step in piece.steps)
         tensor = evolve(tensor, matrices, piece.steps, reversible=reversible)
         if piece.move is not None:
-            tensor = piece.move.do(tensor)
+            tensor = move_axes(tensor, piece.move)
         found.append(tensor.reshape(piece.sizes).permute(piece.back))
     return found
 
@@ -84,7 +85,7 @@ def _evolve(tensor: Tensor, blocks: Sequence[Tensor], steps: Sequence[Step]) -> 
 def _operand(tensor: Tensor, step: Step) -> Tensor:
     """The tensor as a matrix, (columns, rest) where the step says ``front``, else (rest, columns)."""
     if step.move is not None:
-        tensor = step.move.do(tensor)
+        tensor = move_axes(tensor, step.move)
     return tensor.reshape((step.columns, step.rest) if step.front else (step.rest, step.columns))
 
 
@@ -142,7 +143,7 @@ class _Evolve(torch.autograd.Function):
             step, block = steps[at], blocks[at]
             if ctx.reversible and at:
                 x = _pull_operand(_as_product(result, block, step), block, step)
-                result = x if step.move is None else step.move.undo(x)
+                result = x if step.move is None else move_back(x, step.move)
             else:
                 if at not in recent:
                     recent = _again(at, kept, blocks, steps, ctx.stretch)
@@ -152,7 +153,7 @@ class _Evolve(torch.autograd.Function):
             if at or ctx.needs_input_grad[2]:
                 grad = _pull_operand(grad, block, step)
                 if step.move is not None:
-                    grad = step.move.undo(grad)
+                    grad = move_back(grad, step.move)
         return None, None, grad.reshape(-1) if ctx.needs_input_grad[2] else None, *found
 
 

@@ -13,8 +13,9 @@ from itertools import product as pairs
 
 from torch import Tensor
 
+from adqc.constants import plans
 from adqc.engine import cost
-from adqc.engine.arrange import Move, crop, find_move
+from adqc.engine.arrange import Move, crop, find_move, move_axes
 from adqc.engine.evolve import run_on, run_program
 from adqc.engine.fusion import Fusion
 from adqc.engine.products import multiply
@@ -44,7 +45,7 @@ class Plan:
     seconds: float
 
 
-@lru_cache(maxsize=256)
+@plans
 def make_plan(wiring: Wiring, layout: Layout, route: str = "auto") -> Plan:
     """The cheapest plan.
 
@@ -54,6 +55,11 @@ def make_plan(wiring: Wiring, layout: Layout, route: str = "auto") -> Plan:
         route: ``"halves"`` (all layers in the head, where there are two sites), ``"fused"`` (all in the tail), or
             ``"auto"``.
     """
+    return _make_plan(wiring, layout, route)
+
+
+@lru_cache(maxsize=256)
+def _make_plan(wiring: Wiring, layout: Layout, route: str) -> Plan:
     depth = len(wiring.layers)
     route = "auto" if route == "matrix-free" else route
     lasts = {"fused": [0], "halves": [depth]}.get(route) or sorted({0, depth, *range(2, min(depth, 12), 2)})
@@ -126,7 +132,7 @@ def materialise(
         left, right = run_program(head, plan.head, start, scale, unitary=unitary)
         state = _join(left.reshape(left.shape[1:]), right.reshape(right.shape[:2]), real=plan.tail is None)
         if plan.join is not None:
-            state = plan.join.do(state)
+            state = move_axes(state, plan.join)
         if plan.tail is not None:
             state = run_on(state.reshape(-1), gates[plan.first :], plan.tail, unitary=unitary)
     if state.is_complex():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, permutations
 
 from adqc.engine.arrange import Move, find_move
@@ -36,6 +36,9 @@ class Group:
         rows: The order of the block's row bits (its sites, then its open inputs), for sites that act no more.
         count: Number of blocks.
         fresh: For each fresh site of the block, the sites of the chain in all blocks.
+
+    Attributes:
+        shape: Rows and columns of a block's matrix.
     """
 
     gates: tuple[tuple[int, ...], ...]
@@ -44,10 +47,11 @@ class Group:
     count: int
     fresh: tuple[tuple[int, ...], ...]
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of a block's matrix."""
-        return 2 ** len(self.rows), 2 ** self.inputs.count(LIVE)
+    shape: tuple[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # No property: torch.compile reads fields only.
+        object.__setattr__(self, "shape", (2 ** len(self.rows), 2 ** self.inputs.count(LIVE)))
 
 
 @dataclass(frozen=True)

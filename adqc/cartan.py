@@ -1,0 +1,55 @@
+"""The minimal brick as a matrix, in four calls for a whole batch."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from adqc.constants import constant
+
+
+def cartan_matrices(params: Tensor) -> Tensor:
+    """``(RY(c) ⊗ RY(d)) · exp(i(a·XY + b·YX))``.
+
+    The exponential turns the plane of |00>, |11> by a + b and that of |01>, |10> by a - b. So each entry is a product
+    of a cosine or sine of c/2, of d/2 and of a turn: a sum of cosines and sines of eight angles.
+
+    Args:
+        params: (…, 4), the angles a, b, c, d.
+
+    Returns:
+        (…, 4, 4), real, ``matrix[out, in]``.
+    """
+    waves = params @ constant(ANGLES, params)
+    gates: Tensor = torch.cat([waves.cos(), waves.sin()], dim=-1) @ constant(WEIGHTS, params)
+    return gates.unflatten(-1, (4, 4))
+
+
+# cos x cos y cos z is the mean of cos(±x ± y + z) over the signs.
+SIGNS = tuple(itertools.product((1, -1), repeat=3))
+# (4, 8): how the angles come from the parameters, x = ±(a + b) or ±(a - b), y = ±c/2, z = d/2.
+ANGLES = tuple(zip(*((s, s * u, t / 2, 1 / 2) for s, t, u in SIGNS), strict=True))
+
+
+def _entry(row: int, column: int) -> list[float]:
+    """The weights of the cosines and sines of the eight angles in one entry of the gate."""
+    weights = [0.0] * 16
+    for turned in (False, True):
+        # The turn keeps a column or takes the opposite one, the sine of its angle with this sign.
+        inner, sign = (3 - column, -1 if column in (0, 2) else 1) if turned else (column, 1)
+        sines = []
+        for out, into in ((row // 2, inner // 2), (row % 2, inner % 2)):
+            sines.append(out != into)
+            sign *= -1 if out < into else 1
+        for at, (s, t, u) in enumerate(SIGNS):
+            if (u == 1) == (column in (0, 3)):
+                # A sine is a cosine a quarter of a turn earlier.
+                half_turns, odd = divmod((s * turned + t * sines[0] + sines[1]) % 4, 2)
+                weights[at + 8 * odd] += sign * (-1 if half_turns else 1) / 4
+    return weights
+
+
+# (16, 16): how the entries come from the waves.
+WEIGHTS = tuple(zip(*(_entry(row, column) for row in range(4) for column in range(4)), strict=True))
