@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,20 @@ class RouteSuite:
 
     def test_output(self, wall: BrickWall) -> None:
         """The output of a layer with this weight, for one sample and for a batch: value and gradients."""
+        self._compare_output(wall)
+
+    def test_matrix_free(self, wall: BrickWall) -> None:
+        """The route 'matrix-free': a layer's output as above, its weight not built."""
+        wall = copy.deepcopy(wall)
+        wall.config = replace(wall.config, route="matrix-free")
+        try:
+            self._compare_output(wall)
+        except ValueError as error:
+            import pytest
+
+            pytest.skip(str(error))
+
+    def _compare_output(self, wall: BrickWall) -> None:
         plain = _plain_layer(wall)
         if plain is None:
             import pytest

@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -27,8 +27,8 @@ from adqc.readers import READERS, missing_package
 MOST_ENTRIES = 2**24
 # Measured: PennyLane's backprop keeps up to 12 complex states a gate, the other ways up to 2.
 KEPT_STATES = {"pennylane": 16, "other": 3}
-# "auto" is one of the others, and "gates" is the oracle itself.
-COMPARED_ROUTES = tuple(route for route in ROUTES if route not in ("auto", "gates"))
+# "auto" is one of the others, "gates" is the oracle itself, and "matrix-free" a way of layers, not of their weight.
+COMPARED_ROUTES = tuple(route for route in ROUTES if route not in ("auto", "gates", "matrix-free"))
 # A layer may choose its way by the number of samples.
 BATCHES = (1, 32)
 
@@ -191,7 +191,7 @@ def _compare_model(model: nn.Module) -> Iterator[Row]:
         yield from _compare(_plain_name(name) or type(model).__name__, wall)
         if 2**wall.sites <= MOST_ENTRIES:
             for layer_name, layer in layers.get(id(wall), []):
-                yield _compare_output(layer_name, layer)
+                yield from _compare_outputs(layer_name, layer)
 
 
 def _plain_name(name: str) -> str:
@@ -252,11 +252,24 @@ def _gradients_fit(wall: BrickWall, way: str) -> bool:
     return fits
 
 
-def _compare_output(name: str, layer: nn.Module) -> Row:
+def _compare_outputs(name: str, layer: Any) -> Iterator[Row]:
+    """A layer's output by its own choice and, where its layout allows it, without its weight."""
+    own = layer.circuit.config.route
+    for route in dict.fromkeys((own, "matrix-free")):
+        label = "output" if route == own else f"output ({route})"
+        try:
+            yield _compare_output(name, label, layer, route)
+        except ValueError as error:
+            if route == own:
+                yield Row(name, layer.circuit.sites, label, None, None, str(error))
+
+
+def _compare_output(name: str, label: str, layer: nn.Module, route: str) -> Row:
     """A layer's output for a lone sample and for a batch, in training and after it, against torch's own layer."""
     layer = copy.deepcopy(layer).double().requires_grad_()
     wall = layer.get_submodule("circuit")
     assert isinstance(wall, BrickWall)
+    wall.config = replace(wall.config, route=route)
     gradients = _gradients_fit(wall, "other")
     # Past the hooks that the user may have put on the layer.
     forward = type(layer).forward
@@ -278,7 +291,7 @@ def _compare_output(name: str, layer: nn.Module) -> Row:
         values += [_difference((found,), (expected,)), _difference((later,), (expected,))]
         slopes += [_difference(turned, due)] if gradients else []
     slope = max(slopes, key=_nan_last, default=None)
-    return Row(name, wall.sites, "output", max(values, key=_nan_last), slope, "" if gradients else _TOO_LITTLE)
+    return Row(name, wall.sites, label, max(values, key=_nan_last), slope, "" if gradients else _TOO_LITTLE)
 
 
 def _compare_qasm(name: str, wall: BrickWall, expected: Tensor, text: str | None, version: int) -> Iterator[Row]:

@@ -77,7 +77,11 @@ def test_the_name_is_that_of_the_folder_wherever_one_stands(wall, tmp_path, monk
         (lambda f: (f / "card.json").write_text("[1]"), ValueError, "card.json is damaged: it holds no JSON object"),
         (lambda f: (f / "card.json").write_text("{}"), ValueError, "circuit.qasm: .*this is none"),
         (lambda f: (f / "circuit.qasm").write_text("ry(1) q[0];"), ValueError, "mine/circuit.qasm: "),
-        (lambda f: (f / "circuit.qasm").write_bytes(b"\xff\xfe"), ValueError, "circuit.qasm is damaged: it is no text in UTF-8"),
+        (
+            lambda f: (f / "circuit.qasm").write_bytes(b"\xff\xfe"),
+            ValueError,
+            "circuit.qasm is damaged: it is no text in UTF-8",
+        ),
     ],
 )
 def test_damaged_files_are_named(wall, tmp_path, harm, kind, said):

@@ -45,8 +45,9 @@ def test_every_family_passes_on_every_route(gate, wiring):
     unitary = layer.circuit.family.unitary
     compared = ["pennylane", "quimb", *COMPARED_ROUTES, "auto (its own)"]
     readers = ["qasm in quimb", "qasm in qiskit"] if unitary else []
-    assert routes(found) == [*compared, "qasm", *readers, "output"]
-    for route in (*compared, "output"):
+    outputs = ["output", "output (matrix-free)"]
+    assert routes(found) == [*compared, "qasm", *readers, *outputs]
+    for route in (*compared, *outputs):
         assert by_route(found, route).values is not None
         assert by_route(found, route).gradients is not None
     assert (by_route(found, "qasm").values is not None) == unitary
@@ -57,7 +58,7 @@ def test_every_family_passes_on_every_route(gate, wiring):
 
 
 def test_every_route_that_the_engine_has_is_compared():
-    assert set(COMPARED_ROUTES) == set(ROUTES) - {"auto", "gates"}
+    assert set(COMPARED_ROUTES) == set(ROUTES) - {"auto", "gates", "matrix-free"}
     own = verify(BrickWall((4, 4), Circuit(route="network")), show=False)
     assert routes(own)[2 : 2 + len(COMPARED_ROUTES)] == [
         f"{route} (its own)" if route == "network" else route for route in COMPARED_ROUTES
@@ -141,6 +142,24 @@ def test_the_output_of_every_kind_of_layer_is_compared(layer):
     row = by_route(found, "output")
     assert row.values < 1e-12
     assert row.gradients < 1e-12
+
+
+def test_an_output_that_is_wrong_without_the_weight_is_found(monkeypatch):
+    true = adqc.matrix_free.apply_chain
+    monkeypatch.setattr(adqc.matrix_free, "apply_chain", lambda *args: true(*args) * (1 + 1e-6))
+    found = verify(adqc.nn.Linear(4, 4), show=False)
+    assert "output (matrix-free)" in [row.route for row in found.rows if row.values > found.tolerance]
+
+
+def test_a_layer_whose_layout_does_not_allow_its_route_is_told():
+    free, auto = (adqc.nn.Conv2d(3, 4, 3, circuit=Circuit(route=route)) for route in ("matrix-free", "auto"))
+    found = verify(free, show=False)
+    assert found.passed
+    assert found.refused == (("Conv2d", "output"),)
+    assert "layout='rows-first' for a convolution" in by_route(found, "output").note
+    assert "matrix-free (its own)" in routes(found)
+    # Where nobody asked for it there is nothing to tell.
+    assert verify(auto, show=False).refused == ()
 
 
 def test_a_padding_row_that_is_not_zero_is_found(monkeypatch):
