@@ -3,14 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# The recipes whose circuits are in circuits/.
+GALLERY := fc2-mnist lenet5-mnist
 
-.PHONY: help demo test bench docs clean
+.PHONY: help demo test bench docs gallery clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    compress LeNet-5 on MNIST and show the outcome (report: runs/lenet5-mnist/report.html)"
 	@echo "make test    ruff, mypy and every test, the docs' code blocks and docstrings included"
 	@echo "make bench   time adqc against its peers and against the floor"
+	@echo "make gallery train the networks of circuits/ anew and renew its entries"
 	@echo "make docs    build the documentation (docs/_build/index.html)"
 	@echo "make clean   remove the virtual environment and what was built"
 
@@ -25,6 +28,14 @@ test: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
+
+# --resume takes what is there, and trains only what is not finished.
+gallery: $(INSTALLED)
+	for recipe in $(GALLERY); do \
+	  $(BIN)/adqc run $$recipe --resume && $(BIN)/adqc gallery add runs/$$recipe || exit 1; \
+	done
+	$(BIN)/adqc verify circuits
+	$(BIN)/adqc gallery evaluate
 
 docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build

@@ -8,6 +8,7 @@ from adqc.checkpoint import load_, save
 from adqc.circuit import to_pennylane, to_quimb
 from adqc.compress import compress_, decompress_, plan
 from adqc.config import Circuit, Fit
+from adqc.exchange import from_pennylane, from_quimb
 from adqc.explain import explain
 from adqc.finetune import finetune, parameter_groups
 from adqc.fit import fit_
@@ -15,6 +16,7 @@ from adqc.gates import GateFamily, gate_family
 from adqc.gauge import convert
 from adqc.qasm import card, from_qasm, to_qasm
 from adqc.relax import project_, relax_, unitarity
+from adqc.simplify import simplify
 from adqc.together import together_
 from adqc.verify import verify
 
@@ -32,7 +34,9 @@ __all__ = [
     "explain",
     "finetune",
     "fit_",
+    "from_pennylane",
     "from_qasm",
+    "from_quimb",
     "gate_family",
     "load_",
     "nn",
@@ -41,6 +45,7 @@ __all__ = [
     "project_",
     "relax_",
     "save",
+    "simplify",
     "to_pennylane",
     "to_qasm",
     "to_quimb",

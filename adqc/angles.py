@@ -67,10 +67,10 @@ def euler_angles(quaternions: Tensor) -> Tensor:
 
 def from_euler(angles: Tensor) -> Tensor:
     """The inverse of :func:`euler_angles`: (…, 3) -> (…, 4)."""
-    first, middle, last = angles.unbind(-1)
-    total, difference = first + last, first - last
-    cos, sin = middle.cos(), middle.sin()
-    return torch.stack([cos * total.cos(), cos * total.sin(), sin * difference.cos(), sin * difference.sin()], dim=-1)
+    # No sums of angles: large ones would lose digits in them.
+    (c1, c2, c3), (s1, s2, s3) = (part.unbind(-1) for part in (angles.cos(), angles.sin()))
+    entries = c2 * (c1 * c3 - s1 * s3), c2 * (s1 * c3 + c1 * s3), s2 * (c1 * c3 + s1 * s3), s2 * (s1 * c3 - c1 * s3)
+    return torch.stack(entries, dim=-1)
 
 
 def quaternion_logarithm(quaternions: Tensor) -> Tensor:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from adqc.bricks import KINDS, patterns
 from adqc.brickwall import BrickWall
+from adqc.elementary import Instruction, count
 from adqc.engine.arrange import to_tensor
 from adqc.engine.network import build_network, gate_arrays, network_indices
 from adqc.engine.statevector import product_state
+from adqc.translate import elementary, exact_copy
 
 # Beyond this many elementary operations a drawing shows each gate as one box.
 DRAWN_OPERATIONS = 60
@@ -35,6 +39,9 @@ def find_wall(layer: nn.Module) -> BrickWall:
 
 def to_pennylane(layer: nn.Module) -> Callable[..., None]:
     """The circuit as a PennyLane quantum function, for use inside any QNode on any device.
+
+    Unitary families are differentiable there in every way that the device has; ``free`` gates are not unitary and need
+    backprop on a simulator.
 
     Args:
         layer: A compressed layer, or a BrickWall.
@@ -82,16 +89,31 @@ def to_pennylane(layer: nn.Module) -> Callable[..., None]:
 
 
 def _apply(operation: Any) -> None:
-    """Queue the operation, ``SpecialUnitary`` as its matrix in full precision."""
+    """Queue the operation, ``SpecialUnitary`` with a matrix in full precision."""
     import pennylane as qml
 
-    if not isinstance(operation, qml.SpecialUnitary) or operation.batch_size is not None:
+    if isinstance(operation, qml.SpecialUnitary):
+        _exact_special_unitary()(operation.data[0], operation.wires)
+    else:
         qml.apply(operation)
-        return
-    # torch's exponential of a lone matrix is off by up to 2e-10 (pytorch/pytorch#196592); that of two together is not.
-    (params,) = operation.data
-    pair = qml.SpecialUnitary.compute_matrix(qml.math.stack([params, params]), len(operation.wires))
-    qml.QubitUnitary(pair[0], operation.wires, unitary_check=False)
+
+
+@cache
+def _exact_special_unitary() -> Any:
+    import pennylane as qml
+
+    class SpecialUnitary(qml.SpecialUnitary):  # type: ignore[misc]
+        """PennyLane's, with all its ways to a gradient, but for the digits that torch loses."""
+
+        @staticmethod
+        def compute_matrix(theta: Any, num_wires: int) -> Any:
+            """The matrix of one set of parameters, or of a batch."""
+            if qml.math.ndim(theta) > 1:
+                return qml.SpecialUnitary.compute_matrix(theta, num_wires)
+            # torch's exponential of a lone matrix is off by up to 2e-10 (pytorch/pytorch#196592), that of two is not.
+            return qml.SpecialUnitary.compute_matrix(qml.math.stack([theta, theta]), num_wires)[0]
+
+    return SpecialUnitary
 
 
 def qnode(wall: BrickWall, *, device: Any = "default.qubit", diff_method: str = "backprop") -> Any:
@@ -169,6 +191,21 @@ def to_quimb(layer: nn.Module) -> Any:
     return network.reindex({index: f"k{site}" for site, index in enumerate(outputs)})
 
 
+def tensor_from_quimb(wall: BrickWall) -> Tensor:
+    """The tensor that the circuit stands for, its network contracted by quimb: ``scale · Re(state)``, laid out.
+
+    Args:
+        wall: The circuit.
+
+    Returns:
+        A tensor of ``wall.shape`` in the circuit's dtype, differentiable with respect to its parameters.
+    """
+    outputs = [f"k{site}" for site in range(wall.sites)]
+    # quimb's own default searches for seconds; these networks are regular, greedy orders are good.
+    state = to_quimb(wall).contract(output_inds=outputs, optimize="greedy", preserve_tensor=True).data.reshape(-1)
+    return to_tensor(state.real if state.is_complex() else state, wall.layout) * wall.scale
+
+
 def draw(wall: BrickWall, kind: str = "text", *, bricks: bool | None = None) -> Any:
     """A drawing of the circuit by PennyLane's drawers.
 
@@ -232,9 +269,12 @@ class Resources:
     Args:
         qubits: Number of qubits.
         gates: Number of two-qubit gates (bricks).
-        cx: Number of CX gates that they take; None where the gates are not unitary.
+        cx: Number of CX gates that they take; None where the gates are not unitary, or cannot be decomposed.
         depth: Number of layers of gates that act at the same time.
         parameters: Number of real numbers stored.
+        rotations: Number of ``ry`` and ``rz``; None as for ``cx``.
+        fixed: Number of one-qubit gates without an angle (``h``, ``s``, ``sdg``); None as for ``cx``.
+        cx_layers: Number of layers of CX that act at the same time; None as for ``cx``.
     """
 
     qubits: int
@@ -242,6 +282,9 @@ class Resources:
     cx: int | None
     depth: int
     parameters: int
+    rotations: int | None = None
+    fixed: int | None = None
+    cx_layers: int | None = None
 
     def __str__(self) -> str:
         cx = "no CX count (gates are not unitary)" if self.cx is None else f"{self.cx} CX"
@@ -252,10 +295,10 @@ class Resources:
 
 
 def resources(wall: BrickWall) -> Resources:
-    """Gates, CX gates, depth and parameters of a circuit.
+    """Gates, their elementary gates as QASM writes them, depth and parameters of a circuit.
 
-    A real gate takes 2 CX (3 where its determinant is -1 and both wires are in use), a complex one 3, and any gate on
-    |00> takes 1 (quant-ph/0308006, Theorems 3 and 4).
+    A real gate takes 2 CX, a complex one 3 (2 where a wire still holds |0>), and any gate on |00> takes 1
+    (quant-ph/0308006, Theorems 3 and 4); a gate made by a user what PennyLane's decomposition of its operations takes.
 
     Args:
         wall: The circuit.
@@ -263,24 +306,15 @@ def resources(wall: BrickWall) -> Resources:
     Returns:
         The counts.
     """
-    cx = sum(cx_counts(wall)) if wall.family.unitary else None
-    return Resources(wall.sites, len(wall.wiring.gates), cx, len(wall.wiring.moments), wall.parameter_count)
-
-
-def cx_counts(wall: BrickWall) -> list[int]:
-    """Number of CX gates that each gate of a unitary circuit takes."""
-    mirrored = mirror_flags(wall) if wall.family.real else [True] * len(wall.wiring.gates)
-    counts = []
-    for fresh, mirror in zip(wall.wiring.fresh, mirrored, strict=True):
-        needed = 3 if mirror and not (wall.family.real and any(fresh)) else 2
-        counts.append(1 if all(fresh) else needed)
-    return counts
-
-
-def mirror_flags(wall: BrickWall) -> list[bool]:
-    """Whether each gate of a real unitary circuit has determinant -1."""
-    if wall.family.name in ("cartan", "so4"):
-        return [False] * len(wall.wiring.gates)
-    with torch.no_grad():
-        determinants = torch.linalg.det(wall.matrices().double())
-    return [bool(value < 0) for value in determinants]
+    found = Resources(wall.sites, len(wall.wiring.gates), None, len(wall.wiring.moments), wall.parameter_count)
+    if not wall.family.unitary:
+        return found
+    if wall.family.name in KINDS:
+        listed = [Instruction(name, 0.0, wires) for brick in patterns(wall) for name, wires in brick]
+    else:
+        try:
+            bricks, _ = elementary(exact_copy(wall))
+        except ValueError:
+            return found
+        listed = [one for brick in bricks for one in brick]
+    return replace(found, **count(listed))

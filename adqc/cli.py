@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import os
-from collections.abc import Callable
+import json
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adqc.cli_gallery import gallery_app
+from adqc.command import command as _command
+from adqc.command import console as _console
+
 if TYPE_CHECKING:
     from adqc.brickwall import BrickWall
-
-Command = TypeVar("Command", bound=Callable[..., None])
-
-# What bad input raises: told in one sentence. Everything else is our own mistake and keeps its traceback.
-USER_ERRORS = (ValueError, TypeError, OSError, MemoryError, FloatingPointError, ImportError)
-PLAIN_WIDTH = 140
 
 app = typer.Typer(
     help="Neural-network weights as quantum circuits: compress layers to a few hundred parameters, train, export.",
@@ -30,46 +26,12 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(gallery_app, name="gallery")
 
 
 def _recipes() -> str:
     folder = resources.files("adqc.experiments").joinpath("recipes")
     return ", ".join(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
-
-
-def _command(where: typer.Typer, name: str) -> Callable[[Command], Command]:
-    """Register a command that tells bad input in one sentence (exit code 1) and Ctrl-C without a traceback (130)."""
-
-    def register(function: Command) -> Command:
-        @functools.wraps(function)
-        def guarded(*args: Any, **options: Any) -> None:
-            try:
-                function(*args, **options)
-            except KeyboardInterrupt:
-                hint = "; go on with --resume" if name == "run" else ""
-                typer.echo(f"stopped{hint}", err=True)
-                raise typer.Exit(130) from None
-            except BrokenPipeError:
-                # The reader (head, less) has seen enough; typer ends quietly.
-                raise
-            except USER_ERRORS as error:
-                if os.environ.get("ADQC_TRACEBACK"):
-                    raise
-                typer.echo(f"error: {error}", err=True)
-                raise typer.Exit(1) from None
-
-        where.command(name)(guarded)
-        return function
-
-    return register
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    # A pipe has no width; tables shall not be cut for it.
-    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
 
 
 def _show_version(wanted: bool) -> None:
@@ -107,7 +69,12 @@ def run(
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Where the results go; else runs/NAME, or runs/NAME-quick.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, …")] = "cpu",
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to train: cpu, cuda, cuda:1, …; else accelerate's choice under accelerate launch, cpu."
+        ),
+    ] = None,
 ) -> None:
     """Run an experiment and write its report.
 
@@ -123,7 +90,7 @@ def run(
     seeds = [] if seed is None else [f"seed={seed}"]
     chosen = load_recipe(recipe, quick=quick, changes=[*(changes or []), *seeds])
     metrics = Run(chosen, folder=out, data=data, device=device, resume=resume, console=_console()).execute()
-    if not metrics["verify"]["passed"]:
+    if not metrics.get("verify", {"passed": True})["passed"]:
         raise typer.Exit(1)
 
 
@@ -159,37 +126,35 @@ def plan(
         circuits = {name: replace(config, **given) for name, config in recipe.circuits.items()}
         if select:
             circuits = {name: circuits.get(name, Circuit(**given)) for name in select}
-        planned = compress.plan(make_model(recipe.model), select=circuits)
+        planned = compress.plan(recipe.make_model(), select=circuits)
     _console().print(planned)
 
 
 @_command(app, "verify")
 def verify(
     file: Annotated[
-        Path, typer.Argument(help="A checkpoint (.safetensors), or a folder with circuit.qasm and card.json.")
+        Path,
+        typer.Argument(
+            help="A checkpoint (.safetensors), a .qasm file with its card, a folder of circuits, or the gallery."
+        ),
     ],
     tolerance: Annotated[float, typer.Option(help="Largest relative difference that passes.")] = 1e-9,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Check the circuits of a file in every way.
 
-    Compares the gate-by-gate simulator, PennyLane, quimb, the layer's own route and the QASM read back: values and
-    gradients, in double precision. Needs the file alone, not the model. Exit code 1 if a difference is larger than
-    the tolerance.
+    Compares the gate-by-gate simulator, PennyLane, quimb and every route of the engine, values and gradients in double
+    precision, and the QASM text as adqc, quimb and, where installed, Qiskit read it. Needs the files alone, not the
+    model. Of the gallery, cards and networks are compared, too. Exit code 1 if a difference is larger than the
+    tolerance.
     """
-    from torch import nn
-
     from adqc.verify import verify as compare
 
-    model = nn.Module()
-    for name, wall in _circuits(file).items():
-        holder = model
-        for part in name.split("."):
-            if part not in holder._modules:
-                holder.add_module(part, nn.Module())
-            holder = holder.get_submodule(part)
-        holder.add_module("circuit", wall)
-    found = compare(model, tolerance=tolerance, show=False)
-    _console().print(str(found), markup=False)
+    found = compare(file, tolerance=tolerance, show=False)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=1))
+    else:
+        _console().print(str(found), markup=False)
     if not found.passed:
         raise typer.Exit(1)
 
@@ -205,7 +170,7 @@ def export(
     """Write the circuits of a file as OpenQASM.
 
     Each circuit gets a folder with circuit.qasm and card.json, which says how to read the state as a weight (shape,
-    layout, scale). Gates must be real and unitary.
+    layout, scale). Gates must be unitary: all families but free.
     """
     from adqc.qasm import save_qasm, to_qasm
 
@@ -238,7 +203,7 @@ def show(
 
 @_command(data_app, "fetch")
 def fetch(
-    name: Annotated[str, typer.Argument(help="mnist, fashion-mnist or cifar10.")],
+    name: Annotated[str, typer.Argument(help="mnist, fashion-mnist, cifar10 or cifar100.")],
     data: Annotated[
         str | None, typer.Option(metavar="DIR", help="Data folder to put it into; else $ADQC_DATA, ./data.")
     ] = None,
@@ -256,12 +221,12 @@ def fetch(
 
 @_command(app, "report")
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs/lenet5-mnist.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, comparison or study, e.g. runs/lenet5-mnist.")],
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Write the report of a finished run anew.
+    """Write the report of a finished run, comparison or study anew.
 
-    From the files that the run has left in its folder.
+    From the files that it has left in its folder.
     """
     from adqc.experiments.report import write_report
 
@@ -271,27 +236,74 @@ def report(
         typer.launch(str(path))
 
 
+@_command(app, "compare")
+def compare(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or the path of a .toml file.")],
+    budgets: Annotated[str, typer.Option(help="Numbers of parameters, with commas between.")] = "300,600,1200,2400",
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
+    rates: Annotated[str, typer.Option(help="Learning rates to choose from.")] = "0.003,0.01,0.03",
+    starts: Annotated[str, typer.Option(help="Starts to choose from: fitted, random.")] = "fitted,random",
+    methods: Annotated[str | None, typer.Option(help="Methods, with commas between; else all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The recipe's short form.")] = False,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Data folder, as for run.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Where results go; else runs/NAME-compare.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where to train, as for run.")] = None,
+) -> None:
+    """Compare circuits with their rivals at equal parameters.
+
+    Trains every method at every budget for every seed, with the recipe's schedule and each method at its own best
+    learning rate. Called again, it goes on where it was stopped.
+    """
+    from adqc.experiments.compare import Comparison, Settings
+    from adqc.experiments.methods import ALL
+    from adqc.experiments.recipe import load_recipe
+
+    settings = Settings(
+        budgets=tuple(int(part) for part in budgets.split(",")),
+        seeds=seeds,
+        rates=tuple(float(part) for part in rates.split(",")),
+        methods=tuple(methods.split(",")) if methods else ALL,
+        starts=tuple(starts.split(",")),
+    )
+    chosen = load_recipe(recipe, quick=quick, changes=changes or [])
+    Comparison(chosen, settings, folder=out, data=data, device=device, console=_console()).execute()
+
+
+@_command(app, "study")
+def study(
+    name: Annotated[str, typer.Argument(help="two-stage, unitarity, depth, layout or scale.")],
+    recipe: Annotated[str | None, typer.Option(help="Recipe to ask it of; else the study's own.")] = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="The short form: fewer images, epochs and cases.")] = False,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Data folder, as for run.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Where results go; else runs/study-NAME.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where to train, as for run.")] = None,
+) -> None:
+    """Answer one question by trainings over seeds.
+
+    two-stage: does stage 1 help? unitarity: from free to unitary gates. depth: accuracy, error and seconds. layout:
+    which bits the qubits carry. scale: how many layers can be circuits. Called again, it goes on where it was stopped.
+    """
+    from adqc.experiments.recipe import load_recipe
+    from adqc.experiments.studies import find_study
+    from adqc.experiments.study import Study
+
+    question = find_study(name)
+    chosen = load_recipe(recipe or question.recipe, quick=quick, changes=changes or [])
+    Study(name, question, chosen, seeds=seeds, folder=out, data=data, device=device, console=_console()).execute()
+
+
 def _circuits(path: Path) -> dict[str, BrickWall]:
     """The circuits in a checkpoint, rebuilt from the file alone: layer or tensor -> circuit."""
-    from adqc.brickwall import BrickWall
-    from adqc.checkpoint import Stored
-    from adqc.config import Circuit
-    from adqc.container import read
-    from adqc.qasm import load_qasm
+    from adqc.files import find_circuits
 
-    if path.is_dir():
-        return {path.name: load_qasm(path)}
-    tensors, header = read(path)
-    tensors.update({name: tensors[first] for name, first in header.get("tied", {}).items()})
-    walls = {}
-    for item in map(Stored.from_dict, header.get("circuits", [])):
-        own = {name.removeprefix(f"{item.prefix}."): value for name, value in tensors.items()}
-        wall = BrickWall(item.shape, Circuit.from_dict(item.config), dtype=own["gates"].dtype)
-        wall.load_state_dict({name: own[name] for name in wall.state_dict()})
-        walls[item.name.removesuffix(".weight")] = wall
-    if not walls:
-        raise ValueError(f"{path} holds no circuits: nothing in that model is compressed")
-    return walls
+    return {found.name: found.wall for found in find_circuits(path)}
 
 
 def main() -> None:

@@ -112,6 +112,7 @@ def finetune(
     device: torch.device | str | None = None,
     callback: Callable[[Epoch, dict[str, Any]], object] | None = None,
     state: dict[str, Any] | None = None,
+    backward: Callable[[Tensor], object] = Tensor.backward,
     progress: bool | None = None,
 ) -> list[Epoch]:
     """Train a model, compressed or plain, in place.
@@ -133,6 +134,7 @@ def finetune(
             the training can go on later. The tensors in it are the live ones: store or copy them at once.
         state: A state that the callback got, to go on from; the model must have the parameters of that moment. Torch's
             random numbers go on from there too, so the result is that of a training that was not stopped.
+        backward: Computes the gradients of a loss; accelerate's, for one, which scales it in half precision.
         progress: True shows a progress bar on stderr, False none, None where stderr is a terminal.
 
     Returns:
@@ -182,7 +184,7 @@ def finetune(
                     if penalty:
                         value = value + penalty * unitarity(model)
                     optimizer.zero_grad()
-                    value.backward()
+                    backward(value)
                     optimizer.step()
                     meter.add(value, outputs, targets)
                     # Looking at the loss makes a GPU wait, so not after each step.

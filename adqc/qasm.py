@@ -1,54 +1,62 @@
-"""Real circuits as OpenQASM 2 and 3 text with a card beside it, exactly, both ways.
+"""Circuits as OpenQASM 2 and 3 text with a card beside it, exactly, both ways.
 
-A gate of SO(4) is ``(RY ⊗ RY) exp(i(a XY + b YX)) (RY ⊗ RY)``, and ``exp(i(a XY + b YX))`` is
-``H(0) CX [RY(2b) ⊗ RY(-2a)] CX H(0)``: two CX, at most six rotations, every factor real. So only h, ry and cx occur,
-whose matrices are the same in all dialects, signs included (rz differs by a phase between OpenQASM 2 and 3).
+A real gate is ``(RY ⊗ RY) exp(i(a XY + b YX)) (RY ⊗ RY)``: two CX, at most six rotations, every factor real. A complex
+one takes at most three CX. Only h, s, sdg, ry, rz and cx occur, which every reader takes for the same matrices, signs
+and phases included (see :mod:`adqc.elementary`), and no ``gphase``, which most readers drop.
 """
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import json
-import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from adqc import angles
+from adqc.bricks import parameters_of, patterns
 from adqc.brickwall import BrickWall
-from adqc.circuit import find_wall, mirror_flags
+from adqc.circuit import find_wall
 from adqc.config import Circuit
+from adqc.container import replacing
+from adqc.elementary import ROTATIONS, Instruction, make_real, matrix, regroup
+from adqc.files import CARD, CIRCUIT, read_pair
+from adqc.gates import CARTAN_SU4, FAMILIES, FREE, SO4
+from adqc.gauge import coordinates
 from adqc.geometry import layout
-from adqc.qasm_text import HEADERS, Instruction, fail, number_text, parse
+from adqc.passes import with_phase
+from adqc.qasm_card import check_program, describe, read_card
+from adqc.qasm_text import HEADERS, LARGEST_ANGLE, fail, parse, write_lines
+from adqc.simplify import simplify as simplified_circuit
+from adqc.translate import elementary, exact_copy
 
-CARD_FORMAT = "adqc-circuit"
-CARD_VERSION = 1
-# No circuit that anyone stores has more gates; a damaged card shall not make us count to 10^18.
-MOST_GATES = 10_000_000
+# A damaged card shall not make us count to 10^18; gates that simplify to nothing leave no instruction behind.
+MOST_GATES_BEYOND_TEXT = 20_000
 
 # --- writing ----------------------------------------------------------------------------------------------------
 
 
-def to_qasm(layer: nn.Module, *, version: int = 3) -> str:
+def to_qasm(layer: nn.Module, *, version: int = 3, simplify: bool = False, decimals: int | None = None) -> str:
     """The circuit as OpenQASM text; ``q[k]`` is site k, and q[0] the most significant bit.
 
-    A gate takes 2 CX, and 1 where it acts on |00>; the error of a gate is below 1e-14, its sign exact. A real unitary
-    family made by a user is written through SO(4); its gates of determinant -1 take a third CX.
+    A real gate takes 2 CX, a complex one 3, and any built-in gate on |00> takes 1; the error of a gate is below 1e-14,
+    its sign and phase exact. Gates of a family made by a user are written as PennyLane decomposes their operations,
+    each compared with the gate's matrix.
 
     Args:
-        layer: A compressed layer, or a BrickWall, with real unitary gates.
+        layer: A compressed layer, or a BrickWall, with unitary gates.
         version: 2 or 3.
+        simplify: Whether to write fewer gates for the same state; see :func:`adqc.simplify`.
+        decimals: Digits behind the point of each angle, with ``simplify``; None keeps all.
 
     Returns:
         The text. Shape, layout, scale and crop are in the :func:`card`.
 
     Raises:
-        ValueError: If the gates are not real and unitary, hold NaN or infinity, or the version is neither 2 nor 3.
+        ValueError: If the gates are not unitary, hold NaN or infinity, cannot be decomposed, or the version is neither
+            2 nor 3.
         TypeError: If the module has no circuit.
 
     Example:
@@ -56,146 +64,90 @@ def to_qasm(layer: nn.Module, *, version: int = 3) -> str:
         >>> text = to_qasm(adqc.BrickWall((2, 2), adqc.Circuit(depth=1)))
         >>> [line.split("(")[0] for line in text.splitlines() if not line.startswith("//")]
         ['OPENQASM 3.0;', 'include "stdgates.inc";', 'qubit[2] q;', 'ry', 'cx q[0],q[1];', 'ry', 'ry']
+
+    Source: quant-ph/0308006.
     """
+    return _export(find_wall(layer), version, simplify, decimals)[0]
+
+
+def _export(
+    wall: BrickWall, version: int, simplify: bool, decimals: int | None
+) -> tuple[str, list[Instruction], float]:
+    """The text, what it holds, and the bound on the weight's error."""
     if version not in HEADERS:
         raise ValueError(f"QASM can be written in version 2 or 3, got {version!r}")
-    wall = _exact(find_wall(layer))
+    if decimals is not None and not simplify:
+        raise ValueError(f"angles are rounded when the circuit is simplified: got decimals={decimals!r} without it")
     head, include, declaration = HEADERS[version]
+    kind = (
+        "A real state, gate by gate, signs included"
+        if wall.family.real
+        else "A state, global phase included; the weight is its real part"
+    )
     lines = [
         head,
         f'include "{include}";',
-        "// A real state, gate by gate, signs included; q[0] carries the most significant bit.",
+        f"// {kind}; q[0] carries the most significant bit.",
         "// Shape, layout, scale and crop are in the card beside this file.",
-        declaration.format(wall.sites),
     ]
-    left, right, mirrors = _brick_angles(wall)
-    wiring = wall.wiring
-    for number, (sites, layer_number) in enumerate(zip(wiring.gates, wiring.layer_of, strict=True)):
-        lines.append(f"// gate {number}, layer {layer_number}")
-        turns = _turns(left[number].tolist(), right[number].tolist())
-        for name, wires, slot in _brick(wall.family.name, sites, wiring.fresh[number], mirror=mirrors[number]):
-            operands = ",".join(f"q[{wire}]" for wire in wires)
-            lines.append(f"{name} {operands};" if slot is None else f"{name}({number_text(turns[slot])}) {operands};")
-    return "\n".join(lines) + "\n"
-
-
-def _exact(wall: BrickWall) -> BrickWall:
-    """A float64 copy on the CPU of a circuit that QASM can hold."""
-    family = wall.family
-    if not (family.real and family.unitary) or family.sites != 2:
-        kind = "not unitary" if not family.unitary else "complex" if not family.real else f"on {family.sites} qubits"
-        remedy = "project it with adqc.project_" if not family.unitary else "choose 'cartan' or 'so4'"
+    if not wall.family.real or wall.family.name not in FAMILIES:
+        lines.append("// ry(t) = exp(-itY/2), rz(t) = exp(-itZ/2), s = diag(1, i), sdg = diag(1, -i).")
+    bound = 0.0
+    if simplify:
+        result = simplified_circuit(wall, decimals=decimals)
+        listed, bound = list(result.instructions), result.bound
+        lines.append("// Simplified: gates are merged beyond the bricks of the circuit.")
+        if decimals is not None:
+            lines.append(f"// Angles have {decimals} decimals: the weight is off by at most {bound:.1e} (2-norm).")
+        lines += [declaration.format(wall.sites), *write_lines(listed)]
+        return "\n".join(lines) + "\n", listed, bound
+    wall = exact_copy(wall)
+    bricks, phase = elementary(wall)
+    listed = [one for brick in bricks for one in brick]
+    whole = with_phase(listed, phase)
+    largest = max((abs(one.angle) for one in whole), default=0.0)
+    if largest > LARGEST_ANGLE:
         raise ValueError(
-            f"QASM needs real unitary gates on two qubits, but the circuit of shape {wall.shape} has the gate "
-            f"{family.name!r}, which is {kind}: {remedy}"
+            f"the circuit of shape {wall.shape} has an angle of {largest:.3g}, but QASM is read with angles up to "
+            f"{LARGEST_ANGLE:,.0f}: take whole turns out of its parameters"
         )
-    wall = copy.deepcopy(wall).to("cpu", torch.float64)
-    for name, parameter in wall.named_parameters():
-        if not parameter.isfinite().all():
-            raise ValueError(f"the circuit of shape {wall.shape} has NaN or infinity in {name!r}: QASM needs numbers")
-    return wall
+    lines.append(declaration.format(wall.sites))
+    if len(whole) > len(listed):
+        lines += ["// the circuit's phase, from a qubit in |0>", *write_lines(whole[:1])]
+    at = len(whole) - len(listed)
+    for number, (brick, layer_number) in enumerate(zip(bricks, wall.wiring.layer_of, strict=True)):
+        lines.append(f"// gate {number}, layer {layer_number}")
+        lines += write_lines(whole[at : at + len(brick)])
+        at += len(brick)
+    return "\n".join(lines) + "\n", whole, bound
 
 
-@torch.no_grad()
-def _brick_angles(wall: BrickWall) -> tuple[Tensor, Tensor, list[bool]]:
-    """Euler angles of the left and right quaternion of each gate, (G, 3), and which have determinant -1."""
-    params = wall.gate_parameters()
-    mirrors = [False] * len(params)
-    zero = params.new_zeros(len(params))
-    if wall.family.name == "cartan":
-        # Doubling and halving are exact, so these angles come back bit by bit.
-        inner, other, turn, second = params.unbind(-1)
-        return torch.stack([turn / -2, inner, zero], -1), torch.stack([second / -2, other, zero], -1), mirrors
-    matrices = wall.matrices().clone()
-    error = matrices @ matrices.mT - torch.eye(4, dtype=matrices.dtype, device="cpu")
-    if (error.abs() > 1e-10).any():
-        raise ValueError(f"gate family {wall.family.name!r} says it is unitary, but it made a gate that is not")
-    negative = mirror_flags(wall)
-    for number, fresh in enumerate(wall.wiring.fresh):
-        if negative[number] and not all(fresh):
-            # CX does nothing where its control is still |0>; elsewhere it has to be undone.
-            flipped = [0, 3, 2, 1] if fresh[1] else [0, 1, 3, 2]
-            matrices[number] = matrices[number][:, flipped]
-            mirrors[number] = not any(fresh)
-    angle, turn, second = angles.real_schmidt(matrices[:, :, 0]).unbind(-1)
-    left, right = (angles.euler_angles(quaternion) for quaternion in angles.split_rotation(matrices))
-    first = torch.tensor([all(fresh) for fresh in wall.wiring.fresh], dtype=torch.bool, device="cpu").unsqueeze(-1)
-    left = torch.where(first, torch.stack([turn / -2, -angle, zero], -1), left)
-    right = torch.where(first, torch.stack([second / -2, zero, zero], -1), right)
-    return left, right, mirrors
-
-
-def _turns(left: list[float], right: list[float]) -> dict[str, float]:
-    """The angle of each rotation of a brick, from the Euler angles of its two quaternions."""
-    return {
-        "before 0": -2 * left[2], "before 1": -2 * right[2],
-        "inner 0": 2 * right[1], "inner 1": -2 * left[1],
-        "after 0": -2 * left[0], "after 1": -2 * right[0],
-    }  # fmt: skip
-
-
-def _brick(
-    family: str, sites: tuple[int, ...], fresh: tuple[bool, ...], *, mirror: bool
-) -> Iterator[tuple[str, tuple[int, ...], str | None]]:
-    """The elementary gates of one brick: name, wires, and which of its angles it takes."""
-    first, second = sites
-    if all(fresh):
-        yield "ry", (first,), "inner 1"
-        yield "cx", (first, second), None
-    else:
-        if mirror:
-            yield "cx", (first, second), None
-        if family != "cartan":
-            yield "ry", (first,), "before 0"
-            yield "ry", (second,), "before 1"
-        yield "h", (first,), None
-        yield "cx", (first, second), None
-        yield "ry", (first,), "inner 0"
-        yield "ry", (second,), "inner 1"
-        yield "cx", (first, second), None
-        yield "h", (first,), None
-    yield "ry", (first,), "after 0"
-    yield "ry", (second,), "after 1"
-
-
-def card(layer: nn.Module, *, version: int = 3) -> dict[str, Any]:
+def card(layer: nn.Module, *, version: int = 3, simplify: bool = False, decimals: int | None = None) -> dict[str, Any]:
     """What the text of :func:`to_qasm` does not say: how its amplitudes become the weight.
 
     Args:
-        layer: A compressed layer, or a BrickWall, with real unitary gates.
+        layer: A compressed layer, or a BrickWall, with unitary gates.
         version: The version of the text that the card goes with.
+        simplify: As for the text.
+        decimals: As for the text.
 
     Returns:
-        Plain values for JSON; ``sha256`` is that of the text in UTF-8.
+        Plain values for JSON. ``sha256`` is that of the text in UTF-8; ``program`` knows the circuit again where
+        Qiskit has written it anew; ``error_bound`` says how far rounding took the weight.
 
     Raises:
         ValueError: As :func:`to_qasm`.
         TypeError: If the module has no circuit.
     """
-    wall = find_wall(layer)
-    text = to_qasm(wall, version=version)
-    config = wall.config.to_dict()
-    return {
-        "format": CARD_FORMAT,
-        "format_version": CARD_VERSION,
-        "openqasm": version,
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "shape": list(wall.shape),
-        "padded": list(wall.layout.padded),
-        "qubits": wall.sites,
-        "layout": config["layout"],
-        "order": list(wall.layout.order),
-        "wiring": config["wiring"],
-        "depth": config["depth"],
-        "family": config["gate"],
-        "parameters": wall.parameter_count,
-        "scale": wall.scale.detach().double().item(),
-        "conventions": {
-            "qubits": "q[k] is site k of the chain; q[0] is the most significant bit of the state's index",
-            "order": "order[k] is the bit that site k carries; the bits of axis 0 come first, most significant first",
-            "weight": "scale times the real amplitudes, reshaped to padded, each axis cropped to its first entries",
-        },
-    }
+    return _export_with_card(find_wall(layer), version, simplify, decimals)[1]
+
+
+def _export_with_card(
+    wall: BrickWall, version: int, simplify: bool, decimals: int | None
+) -> tuple[str, dict[str, Any]]:
+    text, instructions, bound = _export(wall, version, simplify, decimals)
+    written = {"simplified": simplify, "decimals": decimals, "error_bound": bound}
+    return text, describe(wall, text, instructions, version=version, written=written)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
@@ -207,15 +159,17 @@ def from_qasm(
     """The circuit that :func:`to_qasm` wrote, read from the gates in the text.
 
     Args:
-        text: OpenQASM 2 or 3, as this library writes it.
+        text: OpenQASM 2 or 3, as this library writes it, or as Qiskit writes (``qasm2.dumps``, ``qasm3.dumps``) what it
+            read from there.
         card: The card beside it, as :func:`card` made it.
         device: Device of the parameters.
-        dtype: Type of the parameters; float64 keeps the weight to 1e-12.
+        dtype: Type of the parameters; float64 keeps the weight to 1e-12 (to 1e-9 for each angle that Qiskit wrote as a
+            fraction of pi).
 
     Returns:
-        A circuit with equal weight: of the card's family for ``cartan`` (the same parameters, bit by bit, in float64)
-        and ``so4`` (equal gates; a gate has many sets of parameters); for families made by a user an ``so4`` circuit,
-        or, where a gate has determinant -1, a ``free`` one with the same unitary gates.
+        A circuit with equal weight: of the card's family where it is built in (``cartan``, not simplified: the same
+        parameters, bit by bit, in float64; else others that give the same state); for real families made by a user an
+        ``so4`` circuit, or, where a gate has determinant -1, a ``free`` one; for all else ``cartan-su4``.
 
     Raises:
         ValueError: If the card is damaged, newer than this version or of another text, or the text is not what this
@@ -227,34 +181,50 @@ def from_qasm(
         >>> bool((from_qasm(to_qasm(wall), adqc.qasm.card(wall))() == wall()).all())
         True
     """
-    shape, config, scale = _read_card(text, card)
-    family = config["gate"]
+    shape, config, scale = read_card(card)
     qubits, instructions = parse(text)
+    check_program(text, instructions, card)
+    if card.get("qubits") != qubits:
+        raise ValueError(f"the card says {card.get('qubits')!r} qubits, but the QASM text has {qubits}")
     arrangement = layout(shape, config["layout"])
     expected = {"qubits": arrangement.sites, "order": list(arrangement.order), "padded": list(arrangement.padded)}
     for key, value in expected.items():
         if card.get(key) != value:
             raise ValueError(f"the card's shape and layout make {key} {value}, but it says {card.get(key)!r}")
-    if qubits != arrangement.sites:
-        raise ValueError(f"the card says {arrangement.sites} qubits, but the QASM text has {qubits}")
-    wall = _empty(shape, config, family if family in ("cartan", "so4") else "so4")
-    left, right, mirrors = _match(text, instructions, wall, family)
-    if family == "cartan":
-        params = torch.stack([left[:, 1], right[:, 1], -2 * left[:, 0], -2 * right[:, 0]], dim=-1)
-    else:
-        pair = angles.from_euler(left), angles.from_euler(right)
-        if any(mirrors):
-            wall = _empty(shape, config, "free")
-            gates = angles.join_rotation(*pair)
-            flip = torch.tensor(mirrors, device="cpu")[:, None, None]
-            params = torch.where(flip, gates[:, :, [0, 1, 3, 2]], gates).flatten(1)
-        else:
-            logarithm = [angles.quaternion_logarithm(q) for q in pair]
-            params = angles.to_special_unitary(*logarithm)
-    wall.set_gate_parameters_(params)
+    gates = config["depth"] * (qubits - 1) // 2
+    if gates > MOST_GATES_BEYOND_TEXT + len(instructions):
+        raise ValueError(
+            f"the card's depth {config['depth']} makes some {gates:,} gates, but the QASM text has "
+            f"{len(instructions):,} instructions only"
+        )
+    wall = _rebuild(text, instructions, shape, config, strict=card.get("simplified") is not True)
     with torch.no_grad():
         wall.scale.fill_(scale)
     return wall.to(torch.get_default_device() if device is None else device, dtype)
+
+
+def _rebuild(
+    text: str, instructions: list[Instruction], shape: tuple[int, ...], config: dict[str, Any], *, strict: bool
+) -> BrickWall:
+    known = FAMILIES.get(config["gate"])
+    wall = _empty(shape, config, "so4" if known is None else known.name)
+    if strict and known is not None and known.real:
+        return wall.set_gate_parameters_(parameters_of(wall, _match(text, instructions, wall)))
+    steps = ((matrix(one.name, one.angle), one.wires, one.position) for one in instructions)
+    gates = regroup(steps, wall.wiring, lambda position, message: fail(text, position, message))
+    real = make_real(gates)
+    if known is not None:
+        if known.real and real is None:
+            raise ValueError(f"the card's family {known.name!r} is real, but the gates of the QASM text are complex")
+        matrices = torch.from_numpy(real if known.real else gates)
+        return wall.set_gate_parameters_(coordinates(known, wall.wiring, matrices))
+    if real is None:
+        params = coordinates(CARTAN_SU4, wall.wiring, torch.from_numpy(gates))
+        return _empty(shape, config, CARTAN_SU4.name).set_gate_parameters_(params)
+    improper = torch.linalg.det(torch.from_numpy(real)) < 0
+    if any(negative and not any(fresh) for negative, fresh in zip(improper, wall.wiring.fresh, strict=True)):
+        return _empty(shape, config, FREE.name).set_gate_parameters_(torch.from_numpy(real).flatten(1))
+    return wall.set_gate_parameters_(coordinates(SO4, wall.wiring, torch.from_numpy(real)))
 
 
 def _empty(shape: tuple[int, ...], config: dict[str, Any], gate: str) -> BrickWall:
@@ -263,88 +233,47 @@ def _empty(shape: tuple[int, ...], config: dict[str, Any], gate: str) -> BrickWa
     return BrickWall(shape, Circuit(**config), generator=torch.Generator(), device="cpu", dtype=torch.float64)
 
 
-def _read_card(text: str, card: Mapping[str, Any]) -> tuple[tuple[int, ...], dict[str, Any], float]:
-    if not isinstance(card, Mapping) or card.get("format") != CARD_FORMAT:
-        raise ValueError(f"a card is a mapping with format {CARD_FORMAT!r}, as adqc.qasm.card makes it; this is none")
-    if card.get("format_version") != CARD_VERSION:
-        raise ValueError(
-            f"the card has format version {card.get('format_version')!r}, but this adqc reads version {CARD_VERSION}: "
-            f"update adqc"
-        )
-    found = hashlib.sha256(text.encode()).hexdigest()
-    if card.get("sha256") != found:
-        raise ValueError(
-            f"the card goes with a text of sha256 {card.get('sha256')!r}, but this one has {found!r}: "
-            f"the text was altered or belongs to another card"
-        )
-
-    def take(key: str, fits: Any, what: str) -> Any:
-        value = card.get(key)
-        if not fits(value):
-            raise ValueError(f"the card's {key!r} must be {what}, got {value!r}")
-        return value
-
-    def whole(value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**62
-
-    def listed(value: Any) -> bool:
-        return isinstance(value, (list, tuple)) and 1 <= len(value) <= 64 and all(map(whole, value))
-
-    def finite(value: Any) -> bool:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-    shape = tuple(take("shape", listed, "a list of whole numbers from 1 on"))
-    depth = take("depth", lambda d: whole(d) and d * 64 * len(shape) <= MOST_GATES, "a whole number from 1 on")
-    order = take("layout", lambda v: isinstance(v, (str, list, tuple)), "a name or a list of bit numbers")
-    wiring = take("wiring", lambda v: isinstance(v, str), "a name")
-    family = take("family", lambda v: isinstance(v, str), "a name")
-    if family in ("free", "su4", "cartan-su4"):
-        raise ValueError(f"QASM needs real unitary gates, but the card's family is {family!r}: the card was altered")
-    scale = float(take("scale", finite, "a finite number"))
-    order = order if isinstance(order, str) else tuple(order)
-    return shape, {"depth": depth, "gate": family, "layout": order, "wiring": wiring}, scale
-
-
-def _match(
-    text: str, instructions: list[Instruction], wall: BrickWall, family: str
-) -> tuple[Tensor, Tensor, list[bool]]:
-    """The inverse of :func:`_brick_angles`: angles from instructions that must be the wall's own, gate by gate."""
-    wiring = wall.wiring
-    mirrors = [False] * len(wiring.gates)
-    rows: list[list[float]] = []
+def _match(text: str, instructions: list[Instruction], wall: BrickWall) -> list[list[float]]:
+    """The turns of each brick, from instructions that must be the wall's own, gate by gate."""
+    found: list[list[float]] = []
     at = 0
-    for number, (sites, fresh) in enumerate(zip(wiring.gates, wiring.fresh, strict=True)):
-        follows = instructions[at].name if at < len(instructions) else ""
-        mirrors[number] = follows == "cx" and family not in ("cartan", "so4") and not any(fresh)
-        turns = dict.fromkeys(_turns([0.0] * 3, [0.0] * 3), 0.0)
-        for name, wires, slot in _brick(family, sites, fresh, mirror=mirrors[number]):
-            due = str(Instruction(name, 0.0, wires, 0))
+    for number, (sites, brick) in enumerate(zip(wall.wiring.gates, patterns(wall), strict=True)):
+        turns = []
+        for name, wires in brick:
+            due = str(Instruction(name, 0.0, wires))
             if at == len(instructions):
                 fail(text, len(text), f"gate {number} on sites {sites} should go on with '{due}', but the text ends")
             given = instructions[at]
             if str(given) != due:
                 fail(text, given.position, f"gate {number} on sites {sites} should go on with '{due}', got '{given}'")
-            if slot is not None:
-                turns[slot] = given.angle
+            if name in ROTATIONS:
+                turns.append(given.angle)
             at += 1
-        rows.append([turns["after 0"], turns["inner 1"], turns["before 0"]])
-        rows.append([turns["after 1"], -turns["inner 0"], turns["before 1"]])
+        found.append(turns)
     if at < len(instructions):
         fail(text, instructions[at].position, f"the circuit of the card ends before '{instructions[at]}'")
-    halves = torch.tensor(rows, dtype=torch.float64, device="cpu").reshape(-1, 2, 3) / -2
-    return halves[:, 0], halves[:, 1], mirrors
+    return found
 
 
 # --- files ------------------------------------------------------------------------------------------------------
 
 
-def save_qasm(layer: nn.Module, folder: str | os.PathLike[str], *, version: int = 3) -> Path:
+def save_qasm(
+    layer: nn.Module,
+    folder: str | os.PathLike[str],
+    *,
+    version: int = 3,
+    simplify: bool = False,
+    decimals: int | None = None,
+) -> Path:
     """Write ``circuit.qasm`` and ``card.json`` into a folder, made where it is missing.
 
     Args:
-        layer: A compressed layer, or a BrickWall, with real unitary gates.
+        layer: A compressed layer, or a BrickWall, with unitary gates.
         folder: Where to write.
         version: 2 or 3.
+        simplify: As for :func:`to_qasm`.
+        decimals: As for :func:`to_qasm`.
 
     Returns:
         The folder.
@@ -353,18 +282,13 @@ def save_qasm(layer: nn.Module, folder: str | os.PathLike[str], *, version: int 
         ValueError: As :func:`to_qasm`; nothing is written then.
         OSError: If the folder cannot be written.
     """
-    described = card(layer, version=version)
-    contents = {"circuit.qasm": to_qasm(layer, version=version), "card.json": json.dumps(described, indent=2) + "\n"}
+    text, described = _export_with_card(find_wall(layer), version, simplify, decimals)
+    contents = {CIRCUIT: text, CARD: json.dumps(described, indent=2) + "\n"}
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        # Whoever reads the folder meanwhile finds the whole old file or the whole new one.
-        temporary = path / f".{name}.{os.getpid()}"
-        try:
+        with replacing(path / name) as temporary:
             temporary.write_bytes(content.encode())
-            temporary.replace(path / name)
-        finally:
-            temporary.unlink(missing_ok=True)
     return path
 
 
@@ -383,12 +307,8 @@ def load_qasm(folder: str | os.PathLike[str], **options: Any) -> BrickWall:
         ValueError: If a file is damaged, as :func:`from_qasm`.
     """
     path = Path(folder)
-    for name in ("circuit.qasm", "card.json"):
+    for name in (CIRCUIT, CARD):
         if not (path / name).is_file():
-            raise FileNotFoundError(f"{path} holds no {name}: expected a folder with circuit.qasm and card.json")
-    try:
-        described = json.loads((path / "card.json").read_bytes())
-        text = (path / "circuit.qasm").read_bytes().decode()
-    except ValueError as error:
-        raise ValueError(f"{path} holds a damaged card or circuit: {error}") from error
+            raise FileNotFoundError(f"{path} holds no {name}: expected a folder with {CIRCUIT} and {CARD}")
+    text, described = read_pair(path / CIRCUIT, path / CARD)
     return from_qasm(text, described, **options)

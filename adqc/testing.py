@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from adqc.brickwall import BrickWall
 from adqc.engine import statevector
-from adqc.engine.arrange import to_tensor
 from adqc.gates import pennylane_matrices
+from adqc.layer_oracle import example_input, expected_output
+from adqc.nn import from_torch
+from adqc.verify import BATCHES, COMPARED_ROUTES
 
 
 class RouteSuite:
     """Every route from a circuit to its tensor against the gate-by-gate oracle, as a pytest class.
 
-    Subclass it, name the subclass ``Test…`` and give it a fixture ``wall``; all tests are inherited. They run on a
-    copy in float64 and leave the wall as it was. A test that does not apply is switched off by ``test_… = None``.
+    Subclass it, name the subclass ``Test…`` and give it a fixture ``wall``; all tests are inherited: one for each of
+    the engine's routes, by its name (``test_halves``, …), and the ones below. They run on a copy in float64 and leave
+    the wall as it was. A test that does not apply is switched off by ``test_… = None``.
 
     Attributes:
         tolerance: Largest difference allowed, relative to the largest entry where that is above 1.
@@ -33,21 +37,43 @@ class RouteSuite:
 
     tolerance: float = 1e-10
 
-    def test_halves(self, wall: BrickWall) -> None:
-        """Two halves and one product: tensor and gradients."""
-        self._compare(wall, lambda exact: exact("halves"))
-
-    def test_fused(self, wall: BrickWall) -> None:
-        """Gates of one moment fused into blocks: tensor and gradients."""
-        self._compare(wall, lambda exact: exact("fused"))
-
-    def test_network(self, wall: BrickWall) -> None:
-        """quimb's network, contracted whole: tensor and gradients."""
-        self._compare(wall, lambda exact: exact("network"))
-
     def test_own_route(self, wall: BrickWall) -> None:
         """The route of the wall's own configuration: tensor and gradients."""
         self._compare(wall, lambda exact: exact())
+
+    def test_output(self, wall: BrickWall) -> None:
+        """The output of a layer with this weight, for one sample and for a batch: value and gradients."""
+        self._compare_output(wall)
+
+    def test_matrix_free(self, wall: BrickWall) -> None:
+        """The route 'matrix-free': a layer's output as above, its weight not built."""
+        wall = copy.deepcopy(wall)
+        wall.config = replace(wall.config, route="matrix-free")
+        try:
+            self._compare_output(wall)
+        except ValueError as error:
+            import pytest
+
+            pytest.skip(str(error))
+
+    def _compare_output(self, wall: BrickWall) -> None:
+        plain = _plain_layer(wall)
+        if plain is None:
+            import pytest
+
+            pytest.skip(f"no layer of adqc.nn has a weight of shape {wall.shape}")
+        layer = from_torch(plain.double(), _in_double(wall))
+        for batch in BATCHES:
+            sample = example_input(layer, batch)
+
+            def expect(exact: BrickWall, x: Tensor = sample) -> Tensor:
+                return expected_output(from_torch(plain, exact), exact("gates"), x)
+
+            def find(exact: BrickWall, x: Tensor = sample) -> Tensor:
+                output: Tensor = from_torch(plain, exact)(x)
+                return output
+
+            self._compare(wall, find, expect)
 
     def test_pennylane(self, wall: BrickWall) -> None:
         """PennyLane's ``default.qubit``: tensor and gradients."""
@@ -57,13 +83,9 @@ class RouteSuite:
 
     def test_quimb(self, wall: BrickWall) -> None:
         """The network handed to quimb's users, contracted by quimb: tensor and gradients."""
+        from adqc.circuit import tensor_from_quimb
 
-        def build(exact: BrickWall) -> Tensor:
-            names = [f"k{site}" for site in range(exact.sites)]
-            state: Tensor = exact.to_quimb().contract(output_inds=names).transpose(*names).data.reshape(-1)
-            return to_tensor(state.real, exact.layout) * exact.scale
-
-        self._compare(wall, build)
+        self._compare(wall, tensor_from_quimb)
 
     def test_gates(self, wall: BrickWall) -> None:
         """Each gate against the matrix that PennyLane makes of the family's own definition."""
@@ -80,8 +102,13 @@ class RouteSuite:
             norm = statevector.run_gates(gates, exact.wiring).norm()
             self._close("norm", norm, torch.ones_like(norm))
 
-    def _compare(self, wall: BrickWall, build: Callable[[BrickWall], Tensor]) -> None:
-        expected, found = (_pull_back(wall, way) for way in (lambda exact: exact("gates"), build))
+    def _compare(
+        self,
+        wall: BrickWall,
+        build: Callable[[BrickWall], Tensor],
+        oracle: Callable[[BrickWall], Tensor] = lambda exact: exact("gates"),
+    ) -> None:
+        expected, found = (_pull_back(wall, way) for way in (oracle, build))
         assert found.keys() == expected.keys()
         for name in expected:
             self._close(name, found[name], expected[name])
@@ -94,6 +121,29 @@ class RouteSuite:
             assert difference <= self.tolerance * largest, f"{name} differs by {difference:.1e}"
 
 
+def _test_of(route: str) -> Callable[[RouteSuite, BrickWall], None]:
+    def test(self: RouteSuite, wall: BrickWall) -> None:
+        self._compare(wall, lambda exact: exact(route))
+
+    test.__doc__ = f"The route {route!r}: tensor and gradients."
+    return test
+
+
+# One test a route, so that each is reported, and can be switched off, by its name.
+for _route in COMPARED_ROUTES:
+    setattr(RouteSuite, f"test_{_route.replace('-', '_')}", _test_of(_route))
+
+
+def _plain_layer(wall: BrickWall) -> nn.Module | None:
+    """A layer of torch whose weight has the wall's shape: linear for two axes, a convolution for more."""
+    kinds: dict[int, type[nn.Module]] = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
+    if len(wall.shape) == 2:
+        return nn.Linear(wall.shape[1], wall.shape[0], bias=False, device="meta")
+    if len(wall.shape) in kinds:
+        return kinds[len(wall.shape)](*wall.shape[1::-1], wall.shape[2:], bias=False, device="meta")
+    return None
+
+
 def _in_double(wall: BrickWall) -> BrickWall:
     return copy.deepcopy(wall).double().requires_grad_()
 
@@ -104,7 +154,7 @@ def _pull_back(wall: BrickWall, build: Callable[[BrickWall], Tensor]) -> dict[st
     tensor = build(exact)
     found = {"tensor": tensor.detach()}
     generator = torch.Generator().manual_seed(0)
-    seed = torch.randn(exact.shape, generator=generator, dtype=torch.float64, device="cpu").to(tensor.device)
+    seed = torch.randn(tensor.shape, generator=generator, dtype=torch.float64, device="cpu").to(tensor.device)
     names, parameters = zip(*((n, p) for n, p in exact.named_parameters() if p.numel()), strict=True)
     grads = torch.autograd.grad(tensor, parameters, seed, allow_unused=True)
     for name, parameter, grad in zip(names, parameters, grads, strict=True):

@@ -5,23 +5,32 @@ from __future__ import annotations
 import copy
 import io
 import math
+import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from adqc import engine
 from adqc.brickwall import BrickWall, free_memory
-from adqc.circuit import tensor_from_pennylane, to_quimb
+from adqc.circuit import tensor_from_pennylane, tensor_from_quimb
+from adqc.config import ROUTES
 from adqc.engine.arrange import to_tensor
+from adqc.layer_oracle import example_input, expected_output
+from adqc.nn import PAIRS
 from adqc.qasm import card, from_qasm, to_qasm
+from adqc.readers import READERS, missing_package
 
 # Beyond this many entries the oracle, and PennyLane with it, would run for minutes.
 MOST_ENTRIES = 2**24
 # Measured: PennyLane's backprop keeps up to 12 complex states a gate, the other ways up to 2.
 KEPT_STATES = {"pennylane": 16, "other": 3}
+# "auto" is one of the others, "gates" is the oracle itself, and "matrix-free" a way of layers, not of their weight.
+COMPARED_ROUTES = tuple(route for route in ROUTES if route not in ("auto", "gates", "matrix-free"))
+# A layer may choose its way by the number of samples.
+BATCHES = (1, 32)
 
 
 @dataclass(frozen=True)
@@ -32,10 +41,11 @@ class Row:
         name: Where in the model the circuit is.
         qubits: Number of qubits.
         route: The way that was compared with the oracle.
-        values: Largest difference of the weight's entries, relative to the largest entry; None where not compared.
+        values: Largest difference of the weight's entries, or of the layer's output, relative to the largest entry;
+            None where not compared.
         gradients: Largest difference of the gradients with respect to the stored parameters, relative to the largest
             one; None where not compared.
-        note: Why something was not compared.
+        note: Why something was not compared, or failed.
     """
 
     name: str
@@ -62,7 +72,7 @@ class Verification:
     def largest(self) -> float:
         """The largest difference of all; NaN where one is NaN."""
         found = [value for row in self.rows for value in (row.values, row.gradients) if value is not None]
-        return max(found, key=lambda value: math.inf if math.isnan(value) else value, default=0.0)
+        return max(found, key=_nan_last, default=0.0)
 
     @property
     def passed(self) -> bool:
@@ -73,6 +83,31 @@ class Verification:
     def skipped(self) -> tuple[str, ...]:
         """Names of the circuits that were not compared at all."""
         return tuple(row.name for row in self.rows if row.route == "all")
+
+    @property
+    def refused(self) -> tuple[tuple[str, str], ...]:
+        """Circuit and route of each single comparison that could not be made; the row's note says why."""
+        return tuple((row.name, row.route) for row in self.rows if row.values is None and row.route != "all")
+
+    @property
+    def _missing(self) -> list[str]:
+        return [*self.skipped, *(f"{name} by {route}" for name, route in self.refused)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; None stands for what was not compared and for a difference that is no number."""
+
+        def plain(row: Row) -> dict[str, Any]:
+            found = [value for value in (row.values, row.gradients) if value is not None]
+            passed = all(value <= self.tolerance for value in found) if found else None
+            return {**asdict(row), "values": _finite(row.values), "gradients": _finite(row.gradients), "passed": passed}
+
+        return {
+            "passed": self.passed,
+            "tolerance": self.tolerance,
+            "largest": _finite(self.largest),
+            "not_compared": self._missing,
+            "rows": [plain(row) for row in self.rows],
+        }
 
     def __str__(self) -> str:
         from rich.box import SIMPLE_HEAD
@@ -89,7 +124,7 @@ class Verification:
         output = io.StringIO()
         Console(file=output, width=120, highlight=False, markup=False).print(table)
         lines = [line.rstrip() for line in output.getvalue().rstrip().splitlines()]
-        skipped = f"; not compared: {', '.join(self.skipped)}" if self.skipped else ""
+        skipped = f"; not compared: {', '.join(self._missing)}" if self._missing else ""
         lines.append(f"{'passed' if self.passed else 'FAILED'}: tolerance {self.tolerance:g}{skipped}")
         return "\n".join(lines)
 
@@ -101,14 +136,24 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.1e}"
 
 
-def verify(model: nn.Module, *, tolerance: float = 1e-9, show: bool = True) -> Verification:
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _nan_last(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def verify(model: nn.Module | str | os.PathLike[str], *, tolerance: float = 1e-9, show: bool = True) -> Verification:
     """Compare every way to the weight of each circuit with the gate-by-gate oracle, in float64.
 
-    The ways: PennyLane's QNode, the quimb network, the layer's own route, and the circuit's QASM read back (values
-    only, for real unitary gates). The model is not changed: the work is done on copies.
+    The ways: PennyLane's QNode, the quimb network, every route of the engine, and the circuit's QASM (values only) as
+    this library, quimb and, where installed, Qiskit read it. A compressed layer's output is compared with that of
+    torch's layer with the oracle's weight. A model is not changed: the work is done on copies.
 
     Args:
-        model: A model, a compressed layer or a BrickWall.
+        model: A model, a compressed layer or a BrickWall; or the path of a checkpoint, of a QASM file with its card, of
+            a folder of circuits, or of a gallery, whose cards and networks are compared, too.
         tolerance: The largest relative difference that passes.
         show: Whether to print the table.
 
@@ -116,25 +161,37 @@ def verify(model: nn.Module, *, tolerance: float = 1e-9, show: bool = True) -> V
         The comparisons, with ``passed`` and ``largest``.
 
     Raises:
-        ValueError: If the model has no circuit.
+        ValueError: If the model has no circuit, or a file is damaged or does not match its card.
+        FileNotFoundError: If there is no such file, or no circuit in the folder.
 
     Example:
         >>> import adqc
         >>> verify(adqc.nn.Linear(6, 3), show=False).passed
         True
     """
-    walls = [(name, module) for name, module in model.named_modules() if isinstance(module, BrickWall)]
-    if not walls:
-        raise ValueError(f"{type(model).__name__} has no circuit to verify: compress it first with adqc.compress_")
-    rows: list[Row] = []
     # The caller may be in a no_grad block or in inference mode.
     with torch.inference_mode(False), torch.enable_grad():
-        for name, wall in walls:
-            rows += _compare(_plain_name(name) or type(model).__name__, wall)
-    found = Verification(tuple(rows), tolerance)
+        rows = tuple(_compare_model(model) if isinstance(model, nn.Module) else _compare_files(model))
+    found = Verification(rows, tolerance)
     if show:
         print(found)
     return found
+
+
+def _compare_model(model: nn.Module) -> Iterator[Row]:
+    walls = [(name, module) for name, module in model.named_modules() if isinstance(module, BrickWall)]
+    if not walls:
+        raise ValueError(f"{type(model).__name__} has no circuit to verify: compress it first with adqc.compress_")
+    # Several layers may share one circuit.
+    layers: dict[int, list[tuple[str, Any]]] = {}
+    for name, module in model.named_modules():
+        if type(module) in PAIRS.values():
+            layers.setdefault(id(module.circuit), []).append((name or type(model).__name__, module))
+    for name, wall in walls:
+        yield from _compare(_plain_name(name) or type(model).__name__, wall)
+        if 2**wall.sites <= MOST_ENTRIES:
+            for layer_name, layer in layers.get(id(wall), []):
+                yield from _compare_outputs(layer_name, layer)
 
 
 def _plain_name(name: str) -> str:
@@ -142,49 +199,140 @@ def _plain_name(name: str) -> str:
     return re.sub(r"parametrizations\.(\w+)\.\d+$", r"\1", re.sub(r"(^|\.)circuit$", "", name))
 
 
-def _compare(name: str, wall: BrickWall) -> Iterator[Row]:
+def _compare_files(path: str | os.PathLike[str]) -> Iterator[Row]:
+    from adqc import gallery
+    from adqc.files import find_circuits
+
+    if gallery.is_gallery(path):
+        # What is wrong with the index or a card is said before anything is computed.
+        gallery.read_gallery(path)
+    for found in find_circuits(path):
+        yield from _compare(found.name, found.wall, text=found.text, version=found.card.get("openqasm", 3))
+        known = gallery.KEY in found.card and 2**found.wall.sites <= MOST_ENTRIES
+        if known and found.folder is not None:
+            for route, own, expected in gallery.read_entry(found.folder).references(found.wall):
+                yield Row(found.name, found.wall.sites, route, _difference((own,), (expected,)), None)
+
+
+def _compare(name: str, wall: BrickWall, *, text: str | None = None, version: int = 3) -> Iterator[Row]:
     entries = 2**wall.sites
     if entries > MOST_ENTRIES:
         note = f"{entries:,} entries are too many for the oracle, which stops at {MOST_ENTRIES:,}"
         yield Row(name, wall.sites, "all", None, None, note)
         return
     wall = copy.deepcopy(wall).double().requires_grad_()
-    states = entries * 16 * max(1, len(wall.wiring.gates))
-    room = free_memory(wall.scale.device) / 2
-    with_gradients = states * KEPT_STATES["other"] < room
+    with_gradients = _gradients_fit(wall, "other")
     expected, slopes = _evaluate(wall, lambda: wall("gates"), gradients=with_gradients)
-    own = wall.config.route
-    ways: list[tuple[str, Callable[[], Tensor], bool]] = [
-        ("pennylane", lambda: tensor_from_pennylane(wall), states * KEPT_STATES["pennylane"] < room),
-        ("quimb", lambda: _tensor_from_quimb(wall), with_gradients),
-        (
-            f"layer ({engine.describe_route(wall.wiring, wall.layout) if own in ('auto', 'halves') else own})",
-            wall,
-            with_gradients,
-        ),
-    ]
-    for route, build, fits in ways:
-        values, gradients = _evaluate(wall, build, gradients=with_gradients and fits)
-        note = "" if gradients else "values only: too little memory for the gradients"
+    ways: dict[str, Callable[[], Tensor]] = {
+        "pennylane": lambda: tensor_from_pennylane(wall),
+        "quimb": lambda: tensor_from_quimb(wall),
+    }
+    for route in dict.fromkeys([*COMPARED_ROUTES, wall.config.route]):
+        label = f"{route} (its own)" if route == wall.config.route else route
+        ways[label] = lambda route=route: wall(route)  # type: ignore[misc]
+    for route, build in ways.items():
+        fits = with_gradients and (route != "pennylane" or _gradients_fit(wall, route))
+        try:
+            values, gradients = _evaluate(wall, build, gradients=fits)
+        except (ValueError, NotImplementedError) as error:
+            # Not every route need serve every circuit; the last line of the table says which did not.
+            yield Row(name, wall.sites, route, None, None, str(error))
+            continue
         slope = _difference(gradients, slopes) if gradients else None
-        yield Row(name, wall.sites, route, _difference((values,), (expected,)), slope, note)
-    if not (wall.family.real and wall.family.unitary):
-        yield Row(name, wall.sites, "qasm", None, None, f"QASM needs real unitary gates, not {wall.family.name!r}")
+        yield Row(name, wall.sites, route, _difference((values,), (expected,)), slope, "" if fits else _TOO_LITTLE)
+    yield from _compare_qasm(name, wall, expected, text, version)
+
+
+_TOO_LITTLE = "values only: too little memory for the gradients"
+
+
+def _gradients_fit(wall: BrickWall, way: str) -> bool:
+    states = 2**wall.sites * 16 * max(1, len(wall.wiring.gates))
+    fits: bool = states * KEPT_STATES[way] < free_memory(wall.scale.device) / 2
+    return fits
+
+
+def _compare_outputs(name: str, layer: Any) -> Iterator[Row]:
+    """A layer's output by its own choice and, where its layout allows it, without its weight."""
+    own = layer.circuit.config.route
+    for route in dict.fromkeys((own, "matrix-free")):
+        label = "output" if route == own else f"output ({route})"
+        try:
+            yield _compare_output(name, label, layer, route)
+        except ValueError as error:
+            if route == own:
+                yield Row(name, layer.circuit.sites, label, None, None, str(error))
+
+
+def _compare_output(name: str, label: str, layer: nn.Module, route: str) -> Row:
+    """A layer's output for a lone sample and for a batch, in training and after it, against torch's own layer."""
+    layer = copy.deepcopy(layer).double().requires_grad_()
+    wall = layer.get_submodule("circuit")
+    assert isinstance(wall, BrickWall)
+    wall.config = replace(wall.config, route=route)
+    gradients = _gradients_fit(wall, "other")
+    # Past the hooks that the user may have put on the layer.
+    forward = type(layer).forward
+    values, slopes = [], []
+    for sample in [example_input(layer, batch) for batch in BATCHES]:
+
+        def oracle(x: Tensor = sample) -> Tensor:
+            return expected_output(layer, wall("gates"), x)
+
+        def own(x: Tensor = sample) -> Tensor:
+            output: Tensor = forward(layer, x)
+            return output
+
+        expected, due = _evaluate(wall, oracle, gradients=gradients)
+        layer.train()
+        found, turned = _evaluate(wall, own, gradients=gradients)
+        layer.eval()
+        later, _ = _evaluate(wall, own, gradients=False)
+        values += [_difference((found,), (expected,)), _difference((later,), (expected,))]
+        slopes += [_difference(turned, due)] if gradients else []
+    slope = max(slopes, key=_nan_last, default=None)
+    return Row(name, wall.sites, label, max(values, key=_nan_last), slope, "" if gradients else _TOO_LITTLE)
+
+
+def _compare_qasm(name: str, wall: BrickWall, expected: Tensor, text: str | None, version: int) -> Iterator[Row]:
+    """The circuit's QASM, given or written here, as each reader has it."""
+    row, written = _read_back(name, wall, expected, version)
+    yield row
+    # Gates that are not unitary can still come from a text: a user's real ones of determinant -1.
+    given_text = written if text is None else text
+    if given_text is None:
         return
+    for reader, read_state in READERS.items():
+        route, given, which = f"qasm in {reader}", given_text, version
+        if text is None and missing_package(reader, 3):
+            # What is written here can as well be written for a reader of version 2.
+            given, which = to_qasm(wall, version=2), 2
+        missing = missing_package(reader, which)
+        if missing is not None:
+            yield Row(name, wall.sites, route, None, None, f"{missing} is not installed")
+            continue
+        state = read_state(given, which).real.to(expected.device)
+        tensor = to_tensor(state, wall.layout) * wall.scale.detach()
+        yield Row(name, wall.sites, route, _difference((tensor,), (expected,)), None)
+
+
+def _read_back(name: str, wall: BrickWall, expected: Tensor, version: int) -> tuple[Row, str | None]:
+    """The circuit as this library writes and reads it, and the text; None where it cannot be written."""
+    if not wall.family.unitary:
+        note = f"QASM needs unitary gates, not {wall.family.name!r}"
+        return Row(name, wall.sites, "qasm", None, None, note), None
     try:
-        read = from_qasm(to_qasm(wall), card(wall), device=wall.scale.device)
+        written, described = to_qasm(wall, version=version), card(wall, version=version)
     except ValueError as error:
-        yield Row(name, wall.sites, "qasm", math.nan, None, str(error))
-        return
+        # Gates that QASM cannot hold are no failure; numbers that are none are.
+        sound = all(bool(parameter.isfinite().all()) for parameter in wall.parameters())
+        return Row(name, wall.sites, "qasm", None if sound else math.nan, None, str(error)), None
+    try:
+        read = from_qasm(written, described, device=wall.scale.device)
+    except ValueError as error:
+        return Row(name, wall.sites, "qasm", math.nan, None, str(error)), None
     values, _ = _evaluate(read, lambda: read("gates"), gradients=False)
-    yield Row(name, wall.sites, "qasm", _difference((values,), (expected,)), None)
-
-
-def _tensor_from_quimb(wall: BrickWall) -> Tensor:
-    outputs = [f"k{site}" for site in range(wall.sites)]
-    # quimb's own default searches for seconds; these networks are regular, greedy orders are good.
-    state = to_quimb(wall).contract(output_inds=outputs, optimize="greedy", preserve_tensor=True).data.reshape(-1)
-    return to_tensor(state.real if state.is_complex() else state, wall.layout) * wall.scale
+    return Row(name, wall.sites, "qasm", _difference((values,), (expected,)), None), written
 
 
 def _evaluate(wall: BrickWall, build: Callable[[], Tensor], *, gradients: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -201,6 +349,6 @@ def _evaluate(wall: BrickWall, build: Callable[[], Tensor], *, gradients: bool) 
 
 def _difference(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> float:
     """The largest difference, relative to the largest entry expected."""
-    flat, due = (torch.cat([t.flatten() for t in tensors]) for tensors in (found, expected))
+    flat, due = (torch.cat([t.detach().flatten() for t in tensors]) for tensors in (found, expected))
     difference, size = (flat - due).abs().max().item(), due.abs().max().item()
     return difference / size if size > 0 else difference

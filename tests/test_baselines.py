@@ -8,18 +8,27 @@ import torch
 from torch import nn
 
 from adqc.baselines import (
+    CP,
     METHODS,
     Frozen,
     Hashing,
     LowRank,
+    Pruned,
+    QuantisedTrain,
     TensorTrain,
+    Tucker,
+    allot,
     choose_ranks,
     count_parameters,
     factorise,
+    find_method,
     replace_,
 )
 
 SHAPES = [(256, 784), (16, 6, 5, 5), (120, 400), (84, 120), (10,), (1, 1), (7, 13), (127, 131)]
+
+
+TRAINED = [method for method in METHODS if method != "frozen"]
 
 
 def generator(seed=0):
@@ -44,13 +53,16 @@ def test_tensor_train_is_the_contraction_of_its_cores(shape, cores):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("budget", [150, 307, 700, 1400])
-@pytest.mark.parametrize("method", ["tensor-train", "hashing", "low-rank"])
+@pytest.mark.parametrize("method", TRAINED)
 def test_parameters_stay_within_the_budget(shape, budget, method):
-    try:
-        baseline = METHODS[method](shape, budget=budget, std=0.1, generator=generator())
-    except ValueError as error:
-        assert "takes at least" in str(error)  # noqa: PT017
+    if len(shape) == 1:
         return
+    kind = find_method(method, shape)
+    if kind.minimum(shape) > budget:
+        with pytest.raises(ValueError, match="takes at least"):
+            kind(shape, budget=budget)
+        return
+    baseline = kind(shape, budget=budget, std=0.1, generator=generator())
     assert baseline.parameter_count <= budget
     assert baseline().shape == shape
 
@@ -106,8 +118,8 @@ def test_fitting_with_two_cores_is_the_best_low_rank_approximation():
 @pytest.mark.parametrize("shape", [(256, 784), (16, 6, 5, 5)])
 def test_entries_start_with_the_deviation_asked_for(method, shape):
     budget = 3000
-    baseline = METHODS[method](shape, budget=budget, std=0.05, generator=generator())
-    assert float(baseline().detach().std()) == pytest.approx(0.05, rel=0.15)
+    baseline = find_method(method, shape)(shape, budget=budget, std=0.05, generator=generator())
+    assert float(baseline().detach().square().mean().sqrt()) == pytest.approx(0.05, rel=0.25)
 
 
 def test_low_rank_is_a_product_with_the_largest_rank_that_fits():
@@ -158,6 +170,7 @@ def test_replaced_layers_train_and_keep_the_rest(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_generator_gives_the_same_weight_and_state_loads(method):
     def make(seed):
+        torch.manual_seed(seed)
         model = nn.Sequential(nn.Linear(40, 30))
         replace_(model, {"0": 200}, method=method, generator=generator(seed))
         return model
@@ -191,3 +204,104 @@ def test_bad_input_gets_a_sentence_and_leaves_the_model_alone(budgets, method, s
 def test_an_empty_shape_is_refused():
     with pytest.raises(ValueError, match="at least one entry"):
         Frozen((3, 0))
+
+
+@pytest.mark.parametrize("shape", [(16, 6, 5, 5), (30, 40), (7, 13)])
+@pytest.mark.parametrize("method", TRAINED)
+def test_the_minimum_is_what_just_fits(method, shape):
+    kind = find_method(method, shape)
+    least = kind.minimum(shape)
+    assert kind(shape, budget=least, generator=generator()).parameter_count == least
+    with pytest.raises(ValueError, match=rf"at least .*got a budget of {least - 1}"):
+        kind(shape, budget=least - 1, generator=generator())
+
+
+@pytest.mark.parametrize(
+    ("method", "shape", "budget"),
+    [
+        ("low-rank", (10, 12), 70),
+        ("hashing", (10, 12), 9),
+        ("pruned", (10, 12), 9),
+        ("tensor-train", (12, 20), 90),
+        ("quantised-train", (8, 16), 70),
+        ("tucker", (6, 5, 3, 3), 60),
+        ("cp", (6, 5, 3, 3), 51),
+    ],
+)
+def test_the_dimension_is_the_rank_of_the_jacobian(method, shape, budget):
+    baseline = METHODS[method](shape, budget=budget, generator=generator()).double()
+    names = [name for name, _ in baseline.named_parameters()]
+
+    def build(*values):
+        return torch.func.functional_call(baseline, dict(zip(names, values, strict=True))).flatten()
+
+    found = torch.autograd.functional.jacobian(build, tuple(baseline.parameters()))
+    jacobian = torch.cat([part.flatten(1) for part in found], 1)
+    assert torch.linalg.matrix_rank(jacobian, rtol=1e-9) == baseline.dimension
+
+
+@pytest.mark.parametrize("method", TRAINED)
+@pytest.mark.parametrize("shape", [(16, 6, 5, 5), (30, 40)])
+def test_a_fitted_start_is_nearer_to_the_weight_and_has_its_norm(method, shape):
+    torch.manual_seed(0)
+    # Few large singular values, as trained weights have.
+    weight = (torch.randn(shape[0], 2) @ torch.randn(2, math.prod(shape[1:]))).view(shape) + 0.1 * torch.randn(shape)
+    layer = nn.Linear(40, 30) if len(shape) == 2 else nn.Conv2d(6, 16, 5)
+    layer.weight.data.copy_(weight)
+    model = nn.Sequential(layer)
+    replace_(model, {"0": 500}, method=method, fitted=True, generator=generator())
+    found = model[0].weight.detach()
+    assert float((found * weight).sum() / (found.norm() * weight.norm())) > 0.4
+    if method != "pruned":
+        torch.testing.assert_close(found.norm(), weight.norm(), rtol=1e-3, atol=0)
+
+
+def test_tucker_and_cp_are_their_sums():
+    tucker = Tucker((8, 6, 3, 2), budget=100, generator=generator())
+    expected = np.einsum("oa,abk,ib->oik", *(p.detach().numpy() for p in (tucker.left, tucker.core, tucker.right)))
+    np.testing.assert_allclose(tucker().detach().numpy().reshape(8, 6, 6), expected, rtol=1e-5, atol=1e-6)
+    larger = [(tucker.ranks[0] + 1, tucker.ranks[1]), (tucker.ranks[0], tucker.ranks[1] + 1)]
+    assert all(8 * r1 + 6 * r2 + 6 * r1 * r2 > 100 for r1, r2 in larger)
+    cp = CP((8, 6, 3, 2), budget=60, generator=generator())
+    assert cp.rank == 3
+    expected = np.einsum("or,ir,yr,xr->oiyx", *(p.detach().numpy() for p in cp.factors))
+    np.testing.assert_allclose(cp().detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="only a convolution's kernel"):
+        CP((8, 6), budget=60)
+
+
+def test_tucker_and_cp_take_exact_forms_back():
+    for kind, budget in ((Tucker, 150), (CP, 51)):
+        weight = kind((8, 6, 3, 3), budget=budget, std=1.0, generator=generator(5))().detach()
+        fitted = kind((8, 6, 3, 3), budget=budget, generator=generator()).fit_(weight)
+        assert float((fitted() - weight).norm() / weight.norm()) < 0.05
+
+
+def test_pruning_keeps_the_largest_entries():
+    weight = torch.randn(30, 40)
+    kept = Pruned((30, 40), budget=25).fit_(weight)()
+    assert int((kept != 0).sum()) == 25
+    assert torch.equal(kept[kept != 0], weight[kept != 0])
+    assert weight[kept == 0].abs().max() <= kept[kept != 0].abs().min()
+
+
+def test_the_finest_train_has_bits_for_modes():
+    train = QuantisedTrain((4, 30), budget=200, generator=generator())
+    assert train.row_factors == [1, 2, 2, 1, 1]
+    assert train.column_factors == [2] * 5
+    weight = torch.randn(4, 30)
+    full = QuantisedTrain((4, 30), budget=10**5, generator=generator()).fit_(weight)
+    torch.testing.assert_close(full(), weight, atol=1e-5, rtol=1e-4)
+
+
+def test_budgets_are_shared_by_bits_and_no_layer_gets_less_than_it_needs():
+    shapes = {"conv": (16, 6, 5, 5), "fc1": (120, 400), "fc2": (84, 120)}
+    shared = allot(1200, shapes, method="hashing")
+    assert shared == {"conv": 1200 * 13 // 43, "fc1": 1200 * 16 // 43, "fc2": 1200 * 14 // 43}
+    low = allot(1200, shapes, method="low-rank")
+    assert low["fc1"] == 520
+    assert low["conv"] >= 166
+    assert low["fc2"] >= 204
+    assert sum(low.values()) <= 1200
+    with pytest.raises(ValueError, match="at least 890 parameters, not 800"):
+        allot(800, shapes, method="low-rank")

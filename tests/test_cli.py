@@ -71,7 +71,7 @@ def checkpoint(tmp_path_factory):
 def test_help_lists_every_command_and_a_way_to_begin():
     done = adqc_command("--help")
     assert done.returncode == 0
-    for name in ("run", "plan", "verify", "export", "show", "data", "report"):
+    for name in ("run", "compare", "study", "plan", "verify", "export", "show", "data", "report"):
         assert f"\n  {name} " in done.stdout
     assert "adqc run lenet5-mnist --quick" in done.stdout
     # None of the commands' descriptions is cut.
@@ -83,11 +83,13 @@ def test_help_lists_every_command_and_a_way_to_begin():
     [
         (("run",), ("--quick", "--resume", "--set", "--data", "--out", "--device", "--seed", "lenet5-mnist")),
         (("plan",), ("--depth", "--gate", "--layout", "--wiring", "--select")),
-        (("verify",), ("--tolerance", "Exit code 1")),
+        (("verify",), ("--tolerance", "--json", "Exit code 1")),
         (("export",), ("--version", "--out", "OpenQASM")),
         (("show",), ("--draw",)),
-        (("data", "fetch"), ("mnist, fashion-mnist or cifar10", "--url", "ADQC_DATA")),
+        (("data", "fetch"), ("mnist, fashion-mnist, cifar10 or cifar100", "--url", "ADQC_DATA")),
         (("report",), ("--open",)),
+        (("compare",), ("--budgets", "--seeds", "--rates", "--starts", "--methods", "--quick", "--set", "--out")),
+        (("study",), ("two-stage, unitarity, depth, layout or scale", "--recipe", "--seeds", "--quick", "--out")),
     ],
 )
 def test_each_command_explains_itself(args, parts):
@@ -148,6 +150,9 @@ def test_plan_shows_a_recipes_and_a_networks_circuits():
         (("verify", "tests"), ("circuit.qasm",)),
         (("show", "README.md"), ("README.md",)),
         (("report", "tests"), ("tests holds no finished run",)),
+        (("compare", "fc2-mnist", "--methods", "magic"), ("unknown method 'magic'", "cartan")),
+        (("compare", "fc2-mnist", "--budgets", "many"), ("'many'",)),
+        (("study", "speed"), ("unknown study 'speed'", "two-stage")),
         (("data", "fetch", "imagenet"), ("unknown data set 'imagenet'", "mnist")),
     ],
 )

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import pickle
 import shutil
 import struct
 import tarfile
@@ -15,10 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from adqc.experiments import data
 from adqc.experiments.batches import Augment, Batches
-from adqc.experiments.data import SOURCES, DataFile, data_folders, normalise, read
+from adqc.experiments.data import data_folders, normalise, read
 from adqc.experiments.fetch import fetch
+from adqc.experiments.sources import SOURCES, DataFile, Layout
 
 CARRIED = Path(__file__).resolve().parents[1] / "data" / "mnist"
 NAMES = [file.name for file in SOURCES["mnist"].train + SOURCES["mnist"].test]
@@ -52,8 +53,8 @@ def small(monkeypatch):
         train=(files["data_batch_1.bin"], files["data_batch_2.bin"]),
         test=(files["test_batch.bin"],),
     )
-    monkeypatch.setitem(data.SOURCES, "mnist", mnist)
-    monkeypatch.setitem(data.SOURCES, "cifar10", cifar)
+    monkeypatch.setitem(SOURCES, "mnist", mnist)
+    monkeypatch.setitem(SOURCES, "cifar10", cifar)
     return contents
 
 
@@ -121,6 +122,87 @@ def test_cifars_binary_records_are_read(small, tmp_path):
     records = torch.frombuffer(bytearray(small["data_batch_2.bin"]), dtype=torch.uint8).view(3, 3073)
     assert torch.equal(images.train_labels[4:], records[:, 0].long())
     assert torch.equal(images.train_images[5].flatten(), records[1, 1:])
+
+
+@pytest.fixture
+def cifar100(monkeypatch):
+    """A small CIFAR-100 in both official formats: (images, fine labels) of both halves, and files."""
+    images = torch.randint(0, 256, (9, 3, 32, 32)).to(torch.uint8)
+    fine, coarse = torch.arange(9) * 12, torch.arange(9)
+    heads = torch.stack([coarse, fine], 1).to(torch.uint8)
+    records = torch.cat([heads, images.flatten(1)], 1)
+    files = {}
+    for kind, part in (("train", slice(0, 6)), ("test", slice(6, 9))):
+        files[f"{kind}.bin"] = records[part].numpy().tobytes()
+        batch = {b"coarse_labels": coarse[part].tolist(), b"fine_labels": fine[part].tolist()}
+        files[kind] = pickle.dumps({b"data": images[part].flatten(1).numpy(), **batch}, protocol=3)
+    entries = {name: DataFile(name, 0, md5=hashlib.md5(content).hexdigest()) for name, content in files.items()}
+    for name in ("train.bin", "test.bin"):
+        entries[name] = DataFile(name, len(files[name]))
+    layout = Layout(("cifar-100-python",), (entries["train"],), (entries["test"],))
+    own = replace(SOURCES["cifar100"], train=(entries["train.bin"],), test=(entries["test.bin"],), python=layout)
+    monkeypatch.setitem(SOURCES, "cifar100", own)
+    return images, fine, files
+
+
+@pytest.mark.parametrize(
+    ("folder", "names"), [("cifar-100-binary", ["train.bin", "test.bin"]), ("cifar-100-python", ["train", "test"])]
+)
+def test_cifar100_is_read_in_both_official_formats(cifar100, tmp_path, folder, names):
+    images, fine, files = cifar100
+    write(tmp_path / folder, files, names)
+    found = read("cifar100", tmp_path)
+    assert found.folder == tmp_path / folder
+    assert torch.equal(torch.cat([found.train_images, found.test_images]), images)
+    assert torch.equal(torch.cat([found.train_labels, found.test_labels]), fine)
+    assert found.train_labels.dtype == torch.int64
+
+
+def test_cifar100_that_is_damaged_gets_a_sentence(cifar100, tmp_path, monkeypatch):
+    _, _, files = cifar100
+    write(tmp_path / "a" / "cifar-100-binary", {**files, "test.bin": files["test.bin"][:-1]}, ["train.bin", "test.bin"])
+    with pytest.raises(ValueError, match=r"test\.bin should hold 9,222 bytes uncompressed, got 9,221"):
+        read("cifar100", tmp_path / "a")
+    write(tmp_path / "b" / "cifar-100-python", {**files, "train": files["train"] + b"x"}, ["train", "test"])
+    with pytest.raises(ValueError, match="its MD5 does not match"):
+        read("cifar100", tmp_path / "b")
+    wrong = bytearray(files["train.bin"])
+    wrong[1] = 100
+    write(tmp_path / "c" / "cifar-100-binary", {**files, "train.bin": bytes(wrong)}, ["train.bin", "test.bin"])
+    with pytest.raises(ValueError, match="has the label 100, but 100 classes"):
+        read("cifar100", tmp_path / "c")
+
+
+class Harmful:
+    def __reduce__(self):
+        return (print, ("ran",))
+
+
+@pytest.mark.parametrize("content", [pickle.dumps({b"data": Harmful()}), pickle.dumps({b"labels": [1]}), b"nothing"])
+def test_a_pickle_of_anything_else_is_refused_and_runs_nothing(cifar100, tmp_path, monkeypatch, capsys, content):
+    _, _, files = cifar100
+    layout = Layout(("cifar-100-python",), (DataFile("train", 0),), (DataFile("test", 0),))
+    monkeypatch.setitem(SOURCES, "cifar100", replace(SOURCES["cifar100"], python=layout))
+    write(tmp_path / "cifar-100-python", {**files, "train": content}, ["train", "test"])
+    with pytest.raises(ValueError, match="is no batch of CIFAR's Python version"):
+        read("cifar100", tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_cifar10s_python_version_is_read_in_the_order_of_its_batches(monkeypatch, tmp_path):
+    images, labels = torch.randint(0, 256, (6, 3, 32, 32)).to(torch.uint8), torch.arange(6)
+    contents = {
+        name: pickle.dumps({b"data": images[part].flatten(1).numpy(), b"labels": labels[part].tolist()}, protocol=3)
+        for name, part in (("data_batch_1", slice(0, 3)), ("data_batch_2", slice(3, 5)), ("test_batch", slice(5, 6)))
+    }
+    train = tuple(DataFile(name, 0) for name in ("data_batch_1", "data_batch_2"))
+    layout = Layout(("cifar-10-batches-py",), train, (DataFile("test_batch", 0),))
+    monkeypatch.setitem(SOURCES, "cifar10", replace(SOURCES["cifar10"], python=layout))
+    write(tmp_path / "cifar-10-batches-py", contents, list(contents))
+    found = read("cifar10", tmp_path)
+    assert torch.equal(found.train_images, images[:5])
+    assert found.train_labels.tolist() == [0, 1, 2, 3, 4]
+    assert found.test_labels.tolist() == [5]
 
 
 def test_the_folder_given_comes_before_the_environment_and_that_before_the_current_one(monkeypatch, tmp_path):

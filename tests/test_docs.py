@@ -26,7 +26,7 @@ PAGES = [ROOT / "README.md", *sorted(path for path in DOCS.rglob("*.md") if "_bu
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 # These train for minutes or reach for the network: of them only the options are checked.
-LONG = ("adqc run", "adqc data", "adqc report")
+LONG = ("adqc run", "adqc data", "adqc report", "adqc compare", "adqc study")
 
 
 @dataclass

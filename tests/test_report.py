@@ -12,12 +12,15 @@ import torch
 
 from adqc import BrickWall, Circuit
 from adqc.experiments import pictures
+from adqc.experiments.compare import Comparison, Settings
 from adqc.experiments.recipe import load_recipe
 from adqc.experiments.report import write_report
 from adqc.experiments.runner import Run
+from adqc.experiments.studies import find_study
+from adqc.experiments.study import Study
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VOID = {"meta", "img", "br", "link", "line", "rect", "path", "use"}
 
 
@@ -158,17 +161,66 @@ def test_a_weight_of_zeros_can_be_drawn():
     assert pictures.matrix(torch.zeros(3, 4), alt="nothing").startswith('<img src="data:image/png;base64,')
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-@pytest.mark.parametrize("width", [390, 1200])
-def test_a_browser_shows_it_without_complaint(folder, tmp_path, width):
-    picture = tmp_path / "shot.png"
+# Runs in a copy of the page, and tells through its title what a reader would miss.
+PROBE = """<script>
+addEventListener("load", () => {
+  const images = [...document.images].filter((image) => !image.complete || !image.naturalWidth);
+  const drawings = [...document.querySelectorAll("svg")].filter((svg) => {
+    const box = svg.getBoundingClientRect();
+    return box.width < 50 || box.height < 20 || !svg.querySelector("path, rect");
+  });
+  const wide = document.documentElement.scrollWidth > innerWidth + 1;
+  document.title = `missing ${images.length + drawings.length}, of ${document.images.length}, wide ${wide}`;
+});
+</script>"""
+
+
+def browse(page, scratch, width, dark):
+    """What Chromium says of a page: its document after loading, what the console told, and a picture of it."""
+    copy, picture = scratch / "page.html", scratch / "shot.png"
+    copy.write_text(page.read_text(encoding="utf-8").replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
     flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-sync --disable-background-networking"
-    flags += f" --disable-component-update --enable-logging=stderr --window-size={width},1500 --screenshot={picture}"
-    shown = subprocess.run(
-        [CHROMIUM, *flags.split(), f"--user-data-dir={tmp_path}", (folder / "report.html").as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert picture.stat().st_size > 20_000, shown.stderr
-    assert "CONSOLE" not in shown.stderr
+    flags += f" --disable-component-update --enable-logging=stderr --window-size={width},1500"
+    flags += " --blink-settings=preferredColorScheme=0" if dark else ""
+    command = [CHROMIUM, *flags.split(), f"--user-data-dir={scratch}/profile"]
+    found = []
+    for what in (["--dump-dom"], [f"--screenshot={picture}"]):
+        found.append(subprocess.run([*command, *what, copy.as_uri()], capture_output=True, text=True, timeout=120))
+    return found[0].stdout, "".join(done.stderr for done in found), picture
+
+
+@pytest.fixture(scope="module")
+def pages(folder, tmp_path_factory):
+    """The pages of a run, a comparison and a study."""
+    changes = ["train_images=120", "test_images=60", "dense.epochs=1", "finetune.epochs=1", "fit.sweeps=1"]
+    recipe = load_recipe("lenet5-mnist", quick=True, changes=[*changes, "circuits={fc2={depth=2}}"])
+    root = tmp_path_factory.mktemp("pages")
+    settings = Settings(budgets=(300, 600), seeds=2, rates=(0.01,), starts=("random",), methods=("cartan", "hashing"))
+    Comparison(recipe, settings, folder=root / "compare", data=DATA, progress=False).execute()
+    Study("depth", find_study("depth"), recipe, seeds=1, folder=root / "study", data=DATA, progress=False).execute()
+    return {"run": folder, "compare": root / "compare", "study": root / "study"}
+
+
+@pytest.mark.parametrize("kind", ["compare", "study"])
+def test_pages_of_comparisons_and_studies_need_nothing_else(pages, kind):
+    text = (pages[kind] / "report.html").read_text(encoding="utf-8")
+    reader = Reader()
+    reader.feed(text)
+    reader.close()
+    assert not reader.open
+    test_nothing_is_loaded_from_elsewhere(text, reader)
+    test_ids_are_unique_and_references_lead_somewhere(text)
+    test_it_suits_dark_screens_phones_and_paper(text)
+    drawings = [attributes for tag, attributes in reader.found if tag == "svg"]
+    assert drawings
+    assert all(attributes["role"] == "img" and len(attributes["aria-label"]) > 20 for attributes in drawings)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("kind", ["run", "compare", "study"])
+@pytest.mark.parametrize(("width", "dark"), [(500, True), (1200, False)])
+def test_a_browser_shows_every_picture_without_complaint(pages, tmp_path, kind, width, dark):
+    document, told, picture = browse(pages[kind] / "report.html", tmp_path, width, dark)
+    assert re.search(r"<title>missing 0, of \d+, wide false</title>", document), document[:500]
+    assert "CONSOLE" not in told
+    assert picture.stat().st_size > 20_000, told

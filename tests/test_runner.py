@@ -1,7 +1,10 @@
 """Recipes and runs: what a recipe may say, what a run leaves, and that a stopped run goes on as if it had not been."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -11,8 +14,8 @@ import torch
 from adqc.checkpoint import load_
 from adqc.config import Circuit
 from adqc.experiments import training
-from adqc.experiments.batches import Batches
-from adqc.experiments.models import MODELS, make_model
+from adqc.experiments.batches import Augment, Batches
+from adqc.experiments.models import MODELS, image_shape, make_model, narrow_model
 from adqc.experiments.recipe import load_recipe, recipe_from_dict, recipe_names
 from adqc.experiments.runner import Run
 from adqc.experiments.summary import summarise
@@ -122,6 +125,7 @@ def test_changes_reach_every_depth_and_beat_the_short_form(tiny):
         ("circuits.fc2.gate=su5", "circuits.fc2: .*'su5'"),
         ("model=resnet", "unknown network 'resnet': use one of lenet5, fc2"),
         ("data=imagenet", "unknown data set 'imagenet'"),
+        ("data=cifar10", "'lenet5' takes images of 1×28×28, those of cifar10 are 3×32×32"),
         ("controls.frozen.method=x", "controls.frozen: unknown control 'x'"),
         ("controls.frozen={method='frozen', lr=-1}", "controls.frozen: the learning rate"),
         ("train_images=-5", "cannot be negative"),
@@ -172,12 +176,54 @@ def test_networks_start_from_their_seed_and_leave_torchs_generator_alone(name):
     state = torch.get_rng_state()
     one, two, other = make_model(name, seed=1), make_model(name, seed=1), make_model(name, seed=2)
     assert torch.equal(torch.get_rng_state(), state)
-    images = torch.rand(3, 1, 28, 28)
-    assert one(images).shape == (3, 10)
+    images = torch.rand(2, *image_shape(name))
+    assert one(images).shape == (2, 10)
     assert torch.equal(one(images), two(images))
     assert not torch.equal(one(images), other(images))
     with pytest.raises(ValueError, match="unknown network"):
         make_model("nix")
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "weights"),
+    [
+        ("fc2", ["fc1"], 200_704),
+        ("small-vgg", ["conv2", "conv3", "conv4"], 239_616),
+        ("vgg16", ["conv11", "conv12", "conv13"], 7_077_888),
+        ("vgg16", ["fc1", "fc2"], 10_485_760),
+        ("alexnet", ["fc1", "fc2"], 33_554_432),
+        ("zfnet", ["conv3", "conv4", "conv5"], 3_096_576),
+        ("resnet18", ["layer4.0.conv2", "layer4.1.conv1", "layer4.1.conv2"], 7_077_888),
+        ("resnet50", ["layer4.0.conv2", "layer4.1.conv2", "layer4.2.conv2"], 7_077_888),
+    ],
+)
+def test_layers_have_the_sizes_that_the_recipes_name(name, layers, weights):
+    with torch.device("meta"):
+        model = make_model(name, classes=100)
+    assert sum(model.get_submodule(layer).weight.numel() for layer in layers) == weights
+    assert [module for module in model.modules() if hasattr(module, "weight")][-1].weight.shape[0] == 100
+
+
+def test_resnets_have_torchvisions_names_and_sizes():
+    """Counts of torchvision's networks for 1000 classes, with the stem and the last layer of CIFAR's version."""
+    for name, count, last in (("resnet18", 11_689_512, 512), ("resnet50", 25_557_032, 2048)):
+        with torch.device("meta"):
+            model = make_model(name)
+        expected = count - 64 * 3 * (49 - 9) - 990 * (last + 1)
+        assert sum(p.numel() for p in model.parameters()) == expected
+        assert "layer2.0.downsample.0.weight" in model.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("name", "total"), [("fc2", 3000), ("lenet5", 3000), ("small-vgg", 22_000), ("resnet18", 10**5)]
+)
+def test_narrow_networks_use_what_they_may(name, total):
+    model = narrow_model(name, total, seed=0)
+    count = sum(p.numel() for p in model.parameters())
+    assert 0.6 * total < count <= total
+    assert model(torch.rand(2, *image_shape(name))).shape == (2, 10)
+    with pytest.raises(ValueError, match="the narrowest network has"):
+        narrow_model(name, 10)
 
 
 # --- training -----------------------------------------------------------------------------------------------------
@@ -247,6 +293,58 @@ def test_a_snapshot_of_another_model_is_refused(finished, tiny, tmp_path):
     recipe = load_recipe(tiny)
     with pytest.raises(ValueError, match="belongs to another model"):
         train(make_model("fc2"), batches, batches, recipe.dense, path=tmp_path / "dense.safetensors")
+
+
+def trained(batches, share, steps=2):
+    """What one process of several gets of every batch, and with which weight."""
+    batches.share = share
+    return [(images, labels, batches.weight) for _ in range(steps) for images, labels in batches]
+
+
+def test_processes_share_a_batch_and_their_mean_is_that_of_the_whole():
+    images = torch.randint(0, 256, (11, 1, 28, 28)).to(torch.uint8)
+
+    def make():
+        augment = Augment(shift=2)
+        return Batches(images, torch.arange(11) % 10, batch_size=4, mean=(0.1,), std=(0.3,), seed=0, augment=augment)
+
+    model = make_model("fc2", seed=0)
+    whole = trained(make(), (0, 1))
+    parts = [trained(make(), (k, 3)) for k in range(3)]
+    assert len(whole) == 6
+    for step, (inputs, labels, weight) in enumerate(whole):
+        assert weight == 1
+        expected = torch.nn.functional.cross_entropy(model(inputs), labels)
+        own = [torch.nn.functional.cross_entropy(model(x), y) * w for x, y, w in (part[step] for part in parts)]
+        torch.testing.assert_close(sum(own) / 3, expected)
+        if len(labels) >= 3:
+            assert torch.equal(torch.cat([part[step][1] for part in parts]), labels)
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_result_of_one(tiny, tmp_path):
+    """Over gloo, as a user would start them."""
+    options = ["--data", str(DATA), "--set", "finetune.augment.rotate=0", "--set", "train_images=250"]
+    command = [sys.executable, "-m", "adqc", "run", str(tiny), *options, "--out"]
+    # accelerate launches several processes on a CPU through MPI only; torch's launcher needs none.
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "PYTHONPATH": str(DATA.parent), "OMP_NUM_THREADS": "1"}
+    found = []
+    for start, name in ((command, "one"), ([*launch, *command[1:]], "two")):
+        done = subprocess.run(
+            [*start, str(tmp_path / name)], capture_output=True, text=True, env=environment, timeout=100
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count("What would be compressed") == 1
+        found.append(json.loads((tmp_path / name / "metrics.json").read_text()))
+    assert [metrics["machine"]["processes"] for metrics in found] == [1, 2]
+    for part in ("dense", "finetune"):
+        one, two = (torch.tensor(metrics[part]["epochs"]["loss"]) for metrics in found)
+        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
+        assert found[0][part]["accuracy"] == pytest.approx(found[1][part]["accuracy"], abs=1.01)
+    states = [load_state(tmp_path / name / "stages" / "circuit.safetensors")[0] for name in ("one", "two")]
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(states[1][name], tensor, rtol=1e-2, atol=1e-3)
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------

@@ -95,9 +95,11 @@ class Batches:
         seed: Seed of order and augmentation; None keeps the images' order, unchanged (for testing).
         augment: Random changes; None for none.
         device: Where the batches shall lie.
+        share: Number of this process and of all processes: each gets its part of every batch.
 
     Attributes:
         epoch: Number of the next epoch.
+        weight: Of the batch at hand, what the mean loss of this process's part counts in the mean over processes.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Batches:
         seed: int | None = None,
         augment: Augment | None = None,
         device: torch.device | str = "cpu",
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -120,6 +123,8 @@ class Batches:
         self.seed = seed
         self.augment = augment
         self.epoch = 0
+        self.share = share
+        self.weight = 1.0
 
     def __len__(self) -> int:
         return math.ceil(len(self.labels) / self.batch_size)
@@ -134,8 +139,18 @@ class Batches:
         # Any function that gives different numbers for different pairs will do.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.labels), generator=generator).to(self.images.device)
+        number, processes = self.share
         for which in order.split(self.batch_size):
             images = self.images.index_select(0, which).float() / 255
             if self.augment is not None:
+                # The whole batch, so that an image changes in the same way whichever process gets it.
                 images = self.augment(images, generator)
-            yield normalise(images, self.mean, self.std), self.labels.index_select(0, which)
+            images, labels = normalise(images, self.mean, self.std), self.labels.index_select(0, which)
+            if processes > 1:
+                own = slice(len(which) * number // processes, len(which) * (number + 1) // processes)
+                self.weight = (own.stop - own.start) * processes / len(which)
+                if own.stop == own.start:
+                    # Every process takes every step: one without images takes another's, and they count nothing.
+                    own = slice(0, 1)
+                images, labels = images[own], labels[own]
+            yield images, labels

@@ -8,137 +8,25 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import math
 import os
+import pickle
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from adqc.experiments.sources import SOURCES, DataFile, Source, find_source
+
 ENVIRONMENT = "ADQC_DATA"
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A file of a data set, uncompressed; on disk it may also be there as ``name.gz``.
-
-    Args:
-        name: Its name in the folder.
-        size: Its size in bytes.
-        sha256: Its checksum.
-    """
-
-    name: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is known about a data set.
-
-    Args:
-        title: Its name in sentences.
-        folders: Where its files may lie below a data folder, torchvision's place first.
-        train: The training files: images and labels (idx), or records (CIFAR's binary version).
-        test: The test files.
-        url: Official address: the folder of the ``.gz`` files, or the archive.
-        shape: Channels, height and width of an image.
-        classes: Number of classes.
-        mean: Mean of each channel of the training images, in [0, 1].
-        std: Their standard deviation.
-    """
-
-    title: str
-    folders: tuple[str, ...]
-    train: tuple[DataFile, ...]
-    test: tuple[DataFile, ...]
-    url: str
-    shape: tuple[int, int, int]
-    classes: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-def _idx(kind: str, count: int, images: str, labels: str) -> tuple[DataFile, ...]:
-    return (
-        DataFile(f"{kind}-images-idx3-ubyte", 16 + count * 784, images),
-        DataFile(f"{kind}-labels-idx1-ubyte", 8 + count, labels),
-    )
-
-
-def _cifar(names: Sequence[str], sums: Sequence[str]) -> tuple[DataFile, ...]:
-    return tuple(DataFile(f"{name}.bin", 30_730_000, digest) for name, digest in zip(names, sums, strict=True))
-
-
-SOURCES: dict[str, Source] = {
-    "mnist": Source(
-        title="MNIST",
-        folders=("MNIST/raw", "mnist"),
-        train=_idx(
-            "train",
-            60_000,
-            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        ),
-        test=_idx(
-            "t10k",
-            10_000,
-            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        ),
-        url="https://ossci-datasets.s3.amazonaws.com/mnist/",
-        shape=(1, 28, 28),
-        classes=10,
-        mean=(0.1307,),
-        std=(0.3081,),
-    ),
-    "fashion-mnist": Source(
-        title="Fashion-MNIST",
-        folders=("FashionMNIST/raw", "fashion-mnist"),
-        train=_idx(
-            "train",
-            60_000,
-            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        ),
-        test=_idx(
-            "t10k",
-            10_000,
-            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-        ),
-        url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        shape=(1, 28, 28),
-        classes=10,
-        mean=(0.2860,),
-        std=(0.3530,),
-    ),
-    "cifar10": Source(
-        title="CIFAR-10",
-        folders=("cifar-10-batches-bin", "cifar10"),
-        train=_cifar(
-            [f"data_batch_{k}" for k in range(1, 6)],
-            [
-                "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
-                "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
-                "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
-                "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
-                "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
-            ],
-        ),
-        test=_cifar(["test_batch"], ["8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"]),
-        url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-        shape=(3, 32, 32),
-        classes=10,
-        mean=(0.4914, 0.4822, 0.4465),
-        std=(0.2470, 0.2435, 0.2616),
-    ),
-}
+# No file of a data set is larger, uncompressed.
+LARGEST = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -183,17 +71,6 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     return (values - shift) / torch.tensor(std, device=images.device).view(-1, 1, 1)
 
 
-def find_source(name: str) -> Source:
-    """The data set named so.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    if name not in SOURCES:
-        raise ValueError(f"unknown data set {name!r}: use one of {', '.join(SOURCES)}")
-    return SOURCES[name]
-
-
 def data_folders(folder: str | Path | None = None) -> list[Path]:
     """The folders to look in: the one given, else ``ADQC_DATA``'s, else ``data/`` here and in the checkout."""
     if folder is not None:
@@ -210,7 +87,7 @@ def read(name: str, folder: str | Path | None = None) -> Images:
     """Read a data set.
 
     Args:
-        name: ``"mnist"``, ``"fashion-mnist"`` or ``"cifar10"``.
+        name: ``"mnist"``, ``"fashion-mnist"``, ``"cifar10"`` or ``"cifar100"``.
         folder: Data folder, laid out as torchvision does, or the folder of the files themselves.
 
     Raises:
@@ -219,23 +96,28 @@ def read(name: str, folder: str | Path | None = None) -> Images:
     """
     source = find_source(name)
     roots = data_folders(folder)
-    files = source.train + source.test
+    forms = [(source.folders, source.train, source.test)]
+    if source.python is not None:
+        forms.append((source.python.folders, source.python.train, source.python.test))
+    partial: FileNotFoundError | None = None
     for root in roots:
-        for place in [root / sub for sub in source.folders] + [root]:
-            there = [file.name for file in files if _path(place, file) is not None]
-            if len(there) == len(files):
-                train, test = _read_split(place, source, source.train), _read_split(place, source, source.test)
-                return Images(name, *train, *test, folder=place)
-            if there:
-                missing = [file.name for file in files if file.name not in there]
-                raise FileNotFoundError(
-                    f"{source.title} in {place} is incomplete, {', '.join(missing)} missing: put "
-                    f"{'it' if len(missing) == 1 else 'them'} there, or get all files with `adqc data fetch {name}`"
-                )
+        for folders, train, test in forms:
+            for place in [root / sub for sub in folders] + [root]:
+                missing = [file.name for file in train + test if _path(place, file) is None]
+                if not missing:
+                    halves = _read_split(place, source, train), _read_split(place, source, test)
+                    return Images(name, *halves[0], *halves[1], folder=place)
+                if len(missing) < len(train + test) and partial is None:
+                    partial = FileNotFoundError(
+                        f"{source.title} in {place} is incomplete, {', '.join(missing)} missing: put "
+                        f"{'it' if len(missing) == 1 else 'them'} there, or get all files with `adqc data fetch {name}`"
+                    )
+        if partial is not None:
+            raise partial
     raise FileNotFoundError(
-        f"{source.title} was not found in {' or '.join(str(root) for root in roots)}: put {files[0].name} and the "
-        f"other {len(files) - 1} files into {roots[0] / source.folders[0]}, name another folder with --data or "
-        f"{ENVIRONMENT}, or get them with `adqc data fetch {name}`"
+        f"{source.title} was not found in {' or '.join(str(root) for root in roots)}: put {source.train[0].name} and "
+        f"the other {len(source.train + source.test) - 1} files into {roots[0] / source.folders[0]}, name another "
+        f"folder with --data or {ENVIRONMENT}, or get them with `adqc data fetch {name}`"
     )
 
 
@@ -253,7 +135,7 @@ def load_file(path: Path, file: DataFile) -> bytes:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             # One byte more than there should be: enough to see that a file is too long, whatever its size.
-            data = stream.read(file.size + 1)
+            data = stream.read(file.size + 1 if file.size else LARGEST)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}): {remedy}") from error
     if file.name.endswith("-ubyte"):
@@ -263,11 +145,12 @@ def load_file(path: Path, file: DataFile) -> bytes:
                 f"{path} is no idx file of {'images' if expected[3] == 3 else 'labels'}: it should begin with the "
                 f"bytes {expected.hex(' ')}, got {data[:4].hex(' ') or 'none'}; {remedy}"
             )
-    if len(data) != file.size:
+    if file.size and len(data) != file.size:
         found = f"{len(data):,}" if len(data) < file.size else "more"
         raise ValueError(f"{path} should hold {file.size:,} bytes uncompressed, got {found}: {remedy}")
-    if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise ValueError(f"{path} differs from the official file (its SHA-256 does not match): {remedy}")
+    for kind, digest in (("sha256", file.sha256), ("md5", file.md5)):
+        if digest and hashlib.new(kind, data, usedforsecurity=False).hexdigest() != digest:
+            raise ValueError(f"{path} differs from the official file (its {kind.upper()} does not match): {remedy}")
     return data
 
 
@@ -280,12 +163,46 @@ def _read_split(place: Path, source: Source, files: tuple[DataFile, ...]) -> tup
     if files[0].name.endswith("-ubyte"):
         pixels, labels = (_unpack_idx(files[k].name, contents[k]) for k in (0, 1))
         images = pixels.reshape(-1, *source.shape)
-    else:
+    elif files[0].name.endswith(".bin"):
         # CIFAR's record: the label, then the red, green and blue planes.
         records = np.concatenate([np.frombuffer(data, np.uint8) for data in contents])
-        records = records.reshape(-1, 1 + math.prod(source.shape))
-        labels, images = records[:, 0], records[:, 1:].reshape(-1, *source.shape)
+        records = records.reshape(-1, source.label_bytes + math.prod(source.shape))
+        labels = records[:, source.label_bytes - 1]
+        images = records[:, source.label_bytes :].reshape(-1, *source.shape)
+    else:
+        parts = [_unpack_python(place / file.name, data) for file, data in zip(files, contents, strict=True)]
+        images = np.concatenate([pixels for pixels, _ in parts]).reshape(-1, *source.shape)
+        labels = np.concatenate([classes for _, classes in parts])
+    if labels.max(initial=0) >= source.classes:
+        raise ValueError(
+            f"{source.title} in {place} has the label {labels.max()}, but {source.classes} classes: get it anew with "
+            f"`adqc data fetch`"
+        )
     return torch.from_numpy(images.copy()), torch.from_numpy(labels.astype(np.int64))
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads dictionaries of arrays, and nothing that could run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = {
+            ("_reconstruct", "multiarray"): np.empty(0).__reduce__()[0],
+            ("ndarray", "numpy"): np.ndarray,
+            ("dtype", "numpy"): np.dtype,
+        }
+        found = known.get((name, module.rpartition(".")[2]))
+        if found is None or not module.startswith("numpy"):
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return found
+
+
+def _unpack_python(path: Path, data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        found = _Unpickler(io.BytesIO(data), encoding="bytes").load()
+        labels = found[b"fine_labels" if b"fine_labels" in found else b"labels"]
+        return np.asarray(found[b"data"], np.uint8), np.asarray(labels, np.int64)
+    except (pickle.UnpicklingError, KeyError, TypeError, EOFError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is no batch of CIFAR's Python version ({error}): get the binary version") from error
 
 
 def _unpack_idx(name: str, data: bytes) -> np.ndarray:

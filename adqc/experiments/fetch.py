@@ -14,7 +14,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
-from adqc.experiments.data import DataFile, data_folders, find_source, load_file
+from adqc.experiments.data import data_folders, load_file
+from adqc.experiments.sources import DataFile, find_source
 
 TIMEOUT = 30
 
@@ -25,7 +26,7 @@ def fetch(name: str, folder: str | Path | None = None, *, url: str | None = None
     Files that are already there and right are kept. A file appears under its name only when it is complete.
 
     Args:
-        name: ``"mnist"``, ``"fashion-mnist"`` or ``"cifar10"``.
+        name: ``"mnist"``, ``"fashion-mnist"``, ``"cifar10"`` or ``"cifar100"``.
         folder: Data folder; None for ``ADQC_DATA``'s, else ``data/`` in the current directory.
         url: Another address with the same files; None for the official one.
         quiet: Show no progress bar.

@@ -17,8 +17,10 @@ from adqc.brickwall import BrickWall
 
 # Colours that stand in matplotlib's output for the page's own, which change between light and dark.
 INK, GRID = "#010203", "#010204"
-SERIES = tuple(f"#0102{k:02x}" for k in range(16, 21))
+SERIES = tuple(f"#0102{k:02x}" for k in range(16, 26))
 COLORS = {INK: "currentColor", GRID: "var(--line)", **{color: f"var(--s{k})" for k, color in enumerate(SERIES)}}
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h")
+LARGEST_SIDE = 400
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)))
 
 
@@ -51,6 +53,54 @@ def curves(
         axes.set_yscale("log")
     axes.xaxis.get_major_locator().set_params(integer=True)
     return _finish(figure, axes, alt, legend=len(series) > 1)
+
+
+def points(
+    series: Mapping[str, Sequence[Sequence[float]]],
+    what: str,
+    against: str,
+    *,
+    alt: str,
+    log: bool = False,
+    levels: Mapping[str, float] | None = None,
+    labels: Sequence[str] = (),
+    front: Sequence[Sequence[float]] = (),
+) -> str:
+    """Figures against something, with their deviations.
+
+    Args:
+        series: Name of each curve and its points: place, value, deviation.
+        what: Name of the values.
+        against: Name of the places.
+        alt: What the picture shows, in words.
+        log: Whether the places' axis is logarithmic.
+        levels: Name and height of lines for comparison.
+        labels: Names of the places 0, 1, …, where they are no numbers.
+        front: Places and values that no other point beats in both, from left to right.
+    """
+    figure, axes = _axes(what, against)
+    figure.set_size_inches(5.6, 4.2 + 0.12 * len(series))
+    for number, (name, own) in enumerate(series.items()):
+        # Past the last colour other marks begin.
+        color, mark = SERIES[number % len(SERIES)], MARKS[number % len(MARKS)]
+        places, values, errors = zip(*sorted(map(tuple, own)), strict=True)
+        style = {"color": color, "marker": mark, "linestyle": DASHES[number % len(DASHES)], "markersize": 4}
+        axes.errorbar(places, values, yerr=errors, label=name, linewidth=1.3, elinewidth=0.9, capsize=2, **style)
+    if front:
+        places, values = zip(*front, strict=True)
+        axes.step(places, values, where="post", color=INK, alpha=0.18, linewidth=5, label="best for its size", zorder=0)
+    for number, (name, level) in enumerate((levels or {}).items()):
+        axes.axhline(level, color=INK, linestyle=DASHES[1 + number], linewidth=1, label=name)
+    if log:
+        from matplotlib.ticker import FuncFormatter, LogLocator
+
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+    if labels:
+        axes.set_xticks(range(len(labels)), labels, rotation=25 if len(labels) > 4 else 0)
+    return _finish(figure, axes, alt, legend=len(series) + len(levels or {}) > 1)
 
 
 def spectrum(series: Mapping[str, Tensor], *, alt: str) -> str:
@@ -139,11 +189,13 @@ def hash_text(text: str) -> int:
 
 def color_limit(weight: Tensor) -> float:
     """The value at the end of the colour scale: 99 % of the entries lie within."""
-    return float(weight.abs().flatten().quantile(0.99)) or 1.0
+    # A million entries say enough, and torch takes no quantile of many millions.
+    entries = weight.abs().flatten()
+    return float(entries[:: max(1, len(entries) // 1_000_000)].quantile(0.99)) or 1.0
 
 
 def matrix(weight: Tensor, *, alt: str) -> str:
-    """A matrix as a picture, one pixel an entry, blue to red.
+    """A matrix as a picture, one pixel an entry, blue to red; of a large one its upper left corner.
 
     Args:
         weight: (rows, columns); long sides are shown first axis down.
@@ -154,7 +206,7 @@ def matrix(weight: Tensor, *, alt: str) -> str:
 
     limit = color_limit(weight)
     out = io.BytesIO()
-    shades = colormaps["RdBu_r"](((weight / limit).clamp(-1, 1).numpy() + 1) / 2)
+    shades = colormaps["RdBu_r"](((weight[:LARGEST_SIDE, :LARGEST_SIDE] / limit).clamp(-1, 1).numpy() + 1) / 2)
     imsave(out, shades, format="png", metadata={"Software": ""})
     data = base64.b64encode(out.getvalue()).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt, quote=True)}">'

@@ -17,11 +17,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from adqc.baselines import METHODS
 from adqc.config import Circuit, Fit
 from adqc.experiments.batches import Augment
-from adqc.experiments.data import find_source
-from adqc.experiments.models import MODELS
+from adqc.experiments.models import MODELS, image_shape, make_model
+from adqc.experiments.sources import find_source
 
 SCHEDULES = ("cosine", "constant", "one-cycle")
 
@@ -170,11 +172,18 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise ValueError(f"unknown network {self.model!r}: use one of {', '.join(MODELS)}")
-        find_source(self.data)
+        source = find_source(self.data)
+        if source.shape != image_shape(self.model):
+            wanted, found = ("×".join(map(str, shape)) for shape in (image_shape(self.model), source.shape))
+            raise ValueError(f"the network {self.model!r} takes images of {wanted}, those of {self.data} are {found}")
         if self.train_images < 0 or self.test_images < 0:
             raise ValueError("train_images and test_images count images, 0 for all, and cannot be negative")
         if not self.circuits:
             raise ValueError("a recipe needs at least one layer in [circuits]")
+
+    def make_model(self, seed: int | None = None) -> nn.Module:
+        """The network, with as many classes as the data set has."""
+        return make_model(self.model, classes=find_source(self.data).classes, seed=seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

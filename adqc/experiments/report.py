@@ -16,56 +16,17 @@ from adqc.baselines import replace_
 from adqc.brickwall import BrickWall
 from adqc.compress import compress_
 from adqc.experiments import pictures
-from adqc.experiments.models import make_model
+from adqc.experiments.page import FILES, describe_making, make_html_table, wrap, write_page
 from adqc.experiments.recipe import Recipe, recipe_from_dict
 from adqc.experiments.training import load_model_, write_atomically
 from adqc.selection import find_targets
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1d2330; --soft: #5b6475; --paper: #fdfdfc; --card: #ffffff; --line: #d9dde5;
-  --good: #14733c; --bad: #a84300; --s0: #3b5bdb; --s1: #d9480f; --s2: #2b8a3e; --s3: #862e9c; --s4: #868e96; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --soft: #9aa4b5; --paper: #14171d; --card: #1b1f27;
-  --line: #333a46; --good: #69db7c; --bad: #ffa94d; --s0: #91a7ff; --s1: #ff922b; --s2: #69db7c; --s3: #da77f2;
-  --s4: #adb5bd; } }
-@media print { :root { color-scheme: light; --ink: #000; --soft: #444; --paper: #fff; --card: #fff; --line: #bbb;
-  --good: #14733c; --bad: #a84300; --s0: #3b5bdb; --s1: #d9480f; --s2: #2b8a3e; --s3: #862e9c; --s4: #868e96; }
-  body { font-size: 10pt; } details { display: none; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 62rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; }
-h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
-h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
-p { margin: .4rem 0; max-width: 46rem; }
-.soft, figcaption, caption { color: var(--soft); font-size: .88rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .7rem .35rem 0; text-align: left; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; font-size: .85rem; color: var(--soft); vertical-align: bottom; }
-td { white-space: nowrap; } .n { text-align: right; }
-@media (max-width: 36rem) { th, td { padding-right: .5rem; font-size: .85rem; } th { font-size: .78rem; } }
-tr.main td { font-weight: 700; }
-ul.aims { list-style: none; padding: 0; margin: 1rem 0; }
-ul.aims li { padding: .15rem 0 .15rem 1.6rem; text-indent: -1.6rem; }
-.met::before { content: "✓"; color: var(--good); } .unmet::before { content: "✗"; color: var(--bad); }
-.met::before, .unmet::before { display: inline-block; width: 1.6rem; text-indent: 0; font-weight: 700; }
-.grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
-.broad { grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); }
-figure { margin: 0; padding: .8rem; background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
-  break-inside: avoid; min-width: 0; }
-figure svg { display: block; width: 100%; height: auto; color: var(--ink); }
-figure svg.natural { width: auto; max-width: none; }
-figure img { display: block; width: 100%; image-rendering: pixelated; border: 1px solid var(--line); }
-figcaption { margin-top: .5rem; }
-code, pre { font: .85rem/1.5 ui-monospace, "Cascadia Mono", "DejaVu Sans Mono", monospace; }
-pre { overflow-x: auto; padding: .8rem; background: var(--card); border: 1px solid var(--line); border-radius: .5rem; }
-.badge { display: inline-block; padding: 0 .5rem; border: 1px solid var(--bad); border-radius: 1rem; color: var(--bad);
-  font-size: .8rem; }
-"""
+# Singular values of larger matrices take minutes.
+LARGEST_SPECTRUM = 1024
 
 
 def write_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into a run's folder, from what the run has left there.
+    """Write ``report.html`` into the folder of a run, comparison or study, from what it has left there.
 
     Args:
         folder: Folder of a finished run.
@@ -78,6 +39,8 @@ def write_report(folder: str | Path) -> Path:
         ValueError: If its files are damaged.
     """
     folder = Path(folder)
+    if any((folder / name).is_file() for name in FILES):
+        return write_page(folder)
     path = folder / "metrics.json"
     if not path.is_file():
         raise FileNotFoundError(
@@ -99,14 +62,8 @@ def write_report(folder: str | Path) -> Path:
         _verification(metrics),
         _making(metrics, folder),
     ]
-    title = html.escape(metrics["title"])
-    page = (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n" + "\n".join(parts) + "\n</main>\n</body>\n</html>\n"
-    )
     target = folder / "report.html"
-    write_atomically(target, page.encode())
+    write_atomically(target, wrap(metrics["title"], parts).encode())
     return target
 
 
@@ -114,7 +71,7 @@ def _read_weights(
     stages: Path, recipe: Recipe, metrics: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, BrickWall]]:
     """Each layer's weight in each network, as a matrix: first axis × the others; and the trained circuits."""
-    dense = make_model(recipe.model)
+    dense = recipe.make_model()
     load_model_(dense, stages / "dense.safetensors")
     model = copy.deepcopy(dense)
     compress_(model, select=recipe.circuits, fit=None, progress=False)
@@ -141,17 +98,6 @@ def _matrix(model: nn.Module, name: str) -> Tensor:
     return weight.detach().flatten(1).float().cpu()
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, main: int = -1) -> str:
-    def cells(tag: str, row: Sequence[str]) -> str:
-        marks = [' class="n"' if head.startswith(">") else "" for head in heads]
-        scope = ' scope="col"' if tag == "th" else ""
-        return "".join(f"<{tag}{scope}{mark}>{cell}</{tag}>" for mark, cell in zip(marks, row, strict=True))
-
-    lines = [f"<tr{' class=main' * (number == main)}>{cells('td', row)}</tr>" for number, row in enumerate(rows)]
-    head = cells("th", [head.lstrip(">") for head in heads])
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-
-
 def _result(metrics: Mapping[str, Any]) -> str:
     layers = ", ".join(layer["name"] for layer in metrics["fit"]["layers"])
     dense = metrics["plan"]["weights"]
@@ -176,7 +122,7 @@ def _result(metrics: Mapping[str, Any]) -> str:
     return (
         f"<h1>{html.escape(metrics['title'])}</h1>\n"
         f'<p class="soft">Weights as quantum circuits · {images["train"]:,} training and {images["test"]:,} test images'
-        f"{badge}</p>\n<h2>Result</h2>\n{_table(heads, rows, main=2)}\n"
+        f"{badge}</p>\n<h2>Result</h2>\n{make_html_table(heads, rows, main=2)}\n"
         f'<ul class="aims">{aims}</ul>\n<p class="soft">Accuracy is that after the last epoch, on all test '
         f"images. Parameters are the numbers stored for the weights of {layers}; all else in the networks is equal. "
         f"The controls train with the circuits' schedule, from the same dense network.</p>"
@@ -223,7 +169,7 @@ def _stage_one(metrics: Mapping[str, Any]) -> str:
     ]
     heads = ("layer", "shape", ">weights", ">qubits", ">gates", ">parameters", ">squared error", ">seconds")
     return (
-        f"<h2>Stage 1: circuits fitted to the trained weights</h2>\n{_table(heads, rows)}\n"
+        f"<h2>Stage 1: circuits fitted to the trained weights</h2>\n{make_html_table(heads, rows)}\n"
         f'<p class="soft">The squared error is ‖W − T‖² / ‖W‖². A few hundred numbers cannot hold a trained weight; '
         f"stage 1 finds a start for stage 2.</p>"
     )
@@ -243,8 +189,8 @@ def _weights(weights: Mapping[str, Mapping[str, Tensor]]) -> str:
             f'<h3>{html.escape(name)} ({rows}×{columns})</h3>\n<div class="grid">{_figures(bodies, captions)}</div>'
         )
     parts.append(
-        '<p class="soft">One pixel an entry; blue is negative, red positive, white zero. Each picture has its own '
-        "scale, named below it (99 % of the entries are within).</p>"
+        '<p class="soft">One pixel an entry, of a large weight the corner; blue is negative, red positive, white '
+        "zero. Each picture has its own scale, named below it (99 % of the entries are within).</p>"
     )
     return "\n".join(parts)
 
@@ -256,10 +202,14 @@ def _limit(weight: Tensor) -> float:
 def _spectra(weights: Mapping[str, Mapping[str, Tensor]]) -> str:
     figures, captions = [], []
     for name, kinds in weights.items():
+        if min(kinds["dense"].shape) > LARGEST_SPECTRUM:
+            continue
         shown = {kind: torch.linalg.svdvals(weight) for kind, weight in kinds.items() if kind != "stage 1"}
         shown = {{"stage 2": "circuit"}.get(kind, kind): values / values[0] for kind, values in shown.items()}
         figures.append(pictures.spectrum(shown, alt=f"Singular values of the weight of {name}"))
         captions.append(f"{html.escape(name)}: singular values, the largest set to 1.")
+    if not figures:
+        return ""
     return f'<h2>Singular values</h2>\n<div class="grid">{_figures(figures, captions)}</div>'
 
 
@@ -287,7 +237,8 @@ def _verification(metrics: Mapping[str, Any]) -> str:
     heads = ("circuit", "route", ">values", ">gradients")
     return (
         f"<h2>Verification</h2>\n<p>Every way from the circuit to the weight, against the gate-by-gate simulation in "
-        f"double precision: {said}, largest relative difference {_power(found['largest'])}.</p>\n{_table(heads, rows)}"
+        f"double precision: {said}, largest relative difference {_power(found['largest'])}.</p>\n"
+        f"{make_html_table(heads, rows)}"
     )
 
 
@@ -296,8 +247,6 @@ def _power(value: float | None) -> str:
 
 
 def _making(metrics: Mapping[str, Any], folder: Path) -> str:
-    machine = metrics["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     files = "".join(
         f"<li><code>{entry['file']}</code>: {entry['qubits']} qubits, {entry['gates']} gates, {entry['cx']} CX</li>"
         for entry in metrics["circuits"]
@@ -307,8 +256,6 @@ def _making(metrics: Mapping[str, Any], folder: Path) -> str:
     return (
         f"<h2>Files</h2>\n<ul><li><code>model.safetensors</code>: the compressed network (<code>adqc show</code>, "
         f"<code>adqc verify</code>)</li>{files}<li><code>metrics.json</code>: every figure</li></ul>\n"
-        f"<h2>How it was made</h2>\n<p>{html.escape(machine['processor'])}, {machine['threads']} of {machine['cores']} "
-        f"cores, {machine['memory_bytes'] / 2**30:.0f} GiB, device {html.escape(machine['device'])}.</p>\n"
-        f'<p class="soft">{html.escape(versions)}</p>\n'
+        f"{describe_making(metrics['machine'])}\n"
         f"<details><summary>The recipe</summary><pre>{recipe}</pre></details>"
     )

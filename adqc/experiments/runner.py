@@ -12,7 +12,6 @@ import importlib.util
 import json
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,15 @@ from torch import nn
 from adqc.baselines import replace_
 from adqc.compress import Plan, compress_, plan
 from adqc.experiments.batches import Batches
-from adqc.experiments.data import SOURCES, Images, read
-from adqc.experiments.models import make_model
+from adqc.experiments.data import read
+from adqc.experiments.processes import join_processes
 from adqc.experiments.recipe import Recipe, Training
 from adqc.experiments.report import write_report
+from adqc.experiments.sources import SOURCES
 from adqc.experiments.summary import describe_machine, print_summary, summarise
 from adqc.experiments.training import History, load_model_, measure, save_state, train, write_atomically
+from adqc.experiments.workshop import CIRCUITS, CONTROLS, DENSE_ORDER, ORDER, changed_since, rescale_, shorten
 from adqc.selection import find_targets
-
-# Different parts of one experiment draw from different streams, so that changing one leaves the others alone.
-CIRCUITS, CONTROLS, DENSE_ORDER, ORDER = 1, 2, 3, 4
 
 
 class Run:
@@ -41,7 +39,7 @@ class Run:
         recipe: What to do.
         folder: Where the results go; None for ``runs/<name>`` (``runs/<name>-quick`` for the short form).
         data: Data folder, see :func:`adqc.experiments.data.read`.
-        device: Where to train.
+        device: Where to train; None for accelerate's choice where it started this process, else the CPU.
         resume: Go on with a run that was stopped; otherwise an earlier run in the folder is replaced.
         progress: True shows progress bars, False none, None where stderr is a terminal.
         console: A ``rich.console.Console`` to print on; None prints nothing.
@@ -59,44 +57,31 @@ class Run:
         *,
         folder: str | Path | None = None,
         data: str | Path | None = None,
-        device: str = "cpu",
+        device: str | None = None,
         resume: bool = False,
         progress: bool | None = None,
         console: Any = None,
     ) -> None:
         self.recipe = recipe
         self.folder = Path(folder) if folder is not None else Path("runs") / (recipe.name + "-quick" * recipe.quick)
-        self.device = _find_device(device)
+        self.processes = join_processes(device)
+        self.device = self.processes.device
         self.progress = progress
         self.console = console
         if importlib.util.find_spec("matplotlib") is None:
             raise ImportError("the report needs matplotlib: pip install 'adqc[experiments]'")
-        self.images = self._shortened(read(recipe.data, data))
+        self.images = shorten(read(recipe.data, data), recipe)
         # A layer that is not there shall be told before anything is trained.
-        plan(make_model(recipe.model), select=recipe.circuits)
+        plan(recipe.make_model(), select=recipe.circuits)
         self.stages = self.folder / "stages"
-        self._prepare(resume)
-
-    def _shortened(self, images: Images) -> Images:
-        train_count = self.recipe.train_images or len(images.train_labels)
-        test_count = self.recipe.test_images or len(images.test_labels)
-        return Images(
-            images.name,
-            images.train_images[:train_count],
-            images.train_labels[:train_count],
-            images.test_images[:test_count],
-            images.test_labels[:test_count],
-            folder=images.folder,
-        )
+        if self.processes.main:
+            self._prepare(resume)
+        self.processes.wait()
 
     def _prepare(self, resume: bool) -> None:
         path, wanted = self.folder / "recipe.json", self.recipe.to_dict()
         if resume and path.is_file():
-            try:
-                earlier = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ValueError(f"{path} is damaged ({error}): start anew without --resume") from error
-            changed = _differences(earlier, json.loads(json.dumps(wanted)))
+            changed = changed_since(path, wanted, remedy="start anew without --resume")
             if changed:
                 raise ValueError(
                     f"the run in {self.folder} was made with another recipe ({'; '.join(changed)}): resume it with the "
@@ -111,7 +96,7 @@ class Run:
         write_atomically(path, json.dumps(wanted, indent=1).encode())
 
     def _say(self, what: object) -> None:
-        if self.console is not None:
+        if self.console is not None and self.processes.main:
             self.console.print(what)
 
     def _tell_epoch(self, history: History) -> None:
@@ -130,6 +115,7 @@ class Run:
             seed=10 * self.recipe.seed + stream,
             augment=training.augment,
             device=self.device,
+            share=(self.processes.number, self.processes.count),
         )
 
     def _test(self) -> Batches:
@@ -144,7 +130,7 @@ class Run:
         """Do all stages that are not done yet, and write the results.
 
         Returns:
-            What ``metrics.json`` holds.
+            What ``metrics.json`` holds; in a process that only helps to train, the part up to the controls.
         """
         recipe = self.recipe
         metrics: dict[str, Any] = {
@@ -152,7 +138,7 @@ class Run:
             "title": recipe.title,
             "quick": recipe.quick,
             "recipe": recipe.to_dict(),
-            "machine": describe_machine(self.device),
+            "machine": {**describe_machine(self.device), "processes": self.processes.count},
             "images": {"train": len(self.images.train_labels), "test": len(self.images.test_labels)},
         }
         self._say(f"[bold]{recipe.title}[/]: {len(self.images.train_labels):,} training images, {self.images.folder}")
@@ -167,6 +153,8 @@ class Run:
         metrics["finetune"] = _entry(history)
 
         metrics["controls"] = self._controls(dense, planned)
+        if not self.processes.main:
+            return metrics
         metrics["verify"] = self._verify(model)
         metrics["circuits"] = self._export(model)
         metrics["summary"] = summarise(metrics)
@@ -179,7 +167,7 @@ class Run:
     def _train_dense(self) -> tuple[nn.Module, History]:
         recipe = self.recipe
         self._say("Training: dense network…")
-        model = make_model(recipe.model, seed=recipe.seed).to(self.device)
+        model = recipe.make_model(recipe.seed).to(self.device)
         history = train(
             model,
             self._batches(recipe.dense, DENSE_ORDER),
@@ -188,6 +176,7 @@ class Run:
             path=self.stages / "dense.safetensors",
             notify=self._tell_epoch,
             progress=self.progress,
+            processes=self.processes,
         )
         self._say(f"Dense network: {history.accuracy[-1]:.2f} % after {len(history.loss)} epochs.")
         return model, history
@@ -223,8 +212,9 @@ class Run:
             ],
         }
         if recipe.rescale:
-            _rescale_(model, dense)
-        save_state(path, {f"model.{name}": tensor for name, tensor in model.state_dict().items()}, entry)
+            rescale_(model, dense)
+        if self.processes.main:
+            save_state(path, {f"model.{name}": tensor for name, tensor in model.state_dict().items()}, entry)
         self._say(f"After stage 1: {entry['accuracy']:.2f} %.")
         return model, entry
 
@@ -241,6 +231,7 @@ class Run:
             lr=lr,
             notify=self._tell_epoch,
             progress=self.progress,
+            processes=self.processes,
         )
         self._say(f"{name.capitalize()}: {history.accuracy[-1]:.2f} % after {len(history.loss)} epochs.")
         return history
@@ -296,38 +287,9 @@ class Run:
         self._say(f"Report: {path}")
 
 
-def _find_device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"there is no device {name!r} here: use cpu, or cuda on a machine that has it") from error
-    return device
-
-
-@torch.no_grad()
-def _rescale_(model: nn.Module, dense: nn.Module) -> None:
-    weights = {target.name: target.parameter for target in find_targets(dense)}
-    for target in find_targets(model):
-        weight = weights.get(target.name)
-        if target.wall is not None and weight is not None:
-            target.wall.scale.mul_(weight.norm() / target.wall().norm())
-
-
 def _entry(history: History) -> dict[str, Any]:
     return {
         "accuracy": history.accuracy[-1],
         "seconds": sum(history.seconds),
         "epochs": {"loss": history.loss, "accuracy": history.accuracy, "seconds": history.seconds},
     }
-
-
-def _differences(earlier: Any, wanted: Any, path: str = "") -> list[str]:
-    if isinstance(earlier, Mapping) and isinstance(wanted, Mapping):
-        keys = list(dict.fromkeys([*earlier, *wanted]))
-        return [
-            line
-            for key in keys
-            for line in _differences(earlier.get(key), wanted.get(key), f"{path}.{key}".lstrip("."))
-        ]
-    return [] if earlier == wanted else [f"{path}: {earlier} there, {wanted} here"]

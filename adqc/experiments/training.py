@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adqc.baselines import Baseline
+from adqc.container import replacing
 from adqc.experiments.batches import Batches
+from adqc.experiments.processes import Processes
 from adqc.experiments.recipe import Training
 from adqc.finetune import Epoch, finetune, parameter_groups
 
@@ -59,6 +60,8 @@ def train(
     lr: float = 0.0,
     notify: Callable[[History], None] | None = None,
     progress: bool | None = None,
+    processes: Processes | None = None,
+    penalty: float = 0.0,
 ) -> History:
     """Train a model through :func:`adqc.finetune`; go on from the snapshot if there is one.
 
@@ -72,6 +75,8 @@ def train(
         lr: Learning rate of circuits and baselines; 0 for the training's own.
         notify: Called after each epoch, with what was gone through so far.
         progress: True shows a progress bar, False none, None where stderr is a terminal.
+        processes: Those that train together; None for this one alone.
+        penalty: Factor of :func:`adqc.unitarity` in the loss.
 
     Returns:
         Loss, accuracy and seconds of each epoch.
@@ -80,6 +85,7 @@ def train(
         ValueError: If the snapshot is not one of this training.
         FloatingPointError: If the loss is no longer finite.
     """
+    processes = processes or Processes(torch.device("cpu"))
     optimizer = torch.optim.Adam(_groups(model, training, lr), fused=True)
     total = len(batches) * training.epochs
     mean = [parameter.detach().clone() for parameter in model.parameters()] if training.ema else []
@@ -97,29 +103,35 @@ def train(
         kept = _swap(model, mean)
         history.accuracy.append(measure(model, test))
         _swap(model, kept)
-        history.loss.append(epoch.loss)
+        history.loss.append(processes.mean(epoch.loss))
         history.seconds.append(epoch.seconds)
-        _save(path, model, history, mean, state)
+        if processes.main:
+            _save(path, model, history, mean, state)
         if notify is not None:
             notify(history)
 
     if len(history.loss) < training.epochs:
+        wrapped, stepped, backward = processes.wrap(model, optimizer)
         finetune(
-            model,
+            wrapped,
             Taught(batches, teacher) if teacher is not None and training.distil.weight else batches,
             epochs=training.epochs,
-            loss=_loss(training),
-            optimizer=optimizer,
+            loss=_loss(training) if processes.count == 1 else _weighted(_loss(training), batches),
+            optimizer=stepped,
             scheduler="constant",
             callback=after,
+            penalty=penalty,
             state=state,
-            progress=progress,
+            backward=backward,
+            progress=progress if processes.main else False,
         )
+        processes.release(wrapped)
     _swap(model, mean)
     if not history.accuracy:
         history.accuracy.append(measure(model, test))
     history.done = True
-    _save(path, model, history, [], None)
+    if processes.main:
+        _save(path, model, history, [], None)
     return history
 
 
@@ -158,6 +170,11 @@ def _loss(training: Training) -> Callable[[Tensor, Tensor], Tensor]:
         return (1 - distil.weight) * hard + distil.weight * soft
 
     return loss
+
+
+def _weighted(loss: Callable[[Tensor, Tensor], Tensor], batches: Batches) -> Callable[[Tensor, Tensor], Tensor]:
+    # The processes' gradients are averaged, and their parts of a batch may differ by an image.
+    return lambda scores, targets: loss(scores, targets) * batches.weight
 
 
 def _groups(model: nn.Module, training: Training, lr: float) -> list[dict[str, Any]]:
@@ -221,15 +238,8 @@ def _swap(model: nn.Module, values: list[Tensor]) -> list[Tensor]:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that it is either the old one or the new one, whatever happens."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:

@@ -1,0 +1,341 @@
+"""Every method at equal parameters, equal schedule, its own best learning rate, over seeds: the comparison.
+
+What counts as parameters: the numbers stored in the place of the recipe's layers, for every method alike. Beside them
+stands how many are left without the gauge (changes of basis that leave the weight the same), again for every method.
+Pruning's positions and the seeds of hashing and of random weights are not counted.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import dataclasses
+import io
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from adqc.baselines import METHODS, allot
+from adqc.experiments.compare_page import describe, table, to_markdown
+from adqc.experiments.methods import ALL, FACTORS, FAMILIES, FLAT, WHOLE
+from adqc.experiments.models import narrow_model
+from adqc.experiments.page import write_page
+from adqc.experiments.recipe import Recipe
+from adqc.experiments.sources import SOURCES
+from adqc.experiments.training import write_atomically
+from adqc.experiments.workshop import DENSE_ORDER, Workshop, choose_depths
+from adqc.tables import make_table, progress_bar
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a comparison covers.
+
+    Args:
+        budgets: Largest numbers of parameters in the recipe's layers.
+        seeds: Number of seeds, the recipe's first.
+        rates: Learning rates that each method's own parameters are tried with.
+        methods: Which methods, of :data:`ALL`.
+        starts: Starts that each method is tried with: ``"fitted"`` to the trained weights, ``"random"``.
+
+    Raises:
+        ValueError: If something is empty, unknown or not positive.
+    """
+
+    budgets: tuple[int, ...] = (300, 600, 1200, 2400)
+    seeds: int = 3
+    rates: tuple[float, ...] = (0.003, 0.01, 0.03)
+    methods: tuple[str, ...] = ALL
+    starts: tuple[str, ...] = ("fitted", "random")
+
+    def __post_init__(self) -> None:
+        if not self.budgets or min(self.budgets) < 1 or self.seeds < 1 or not self.rates or min(self.rates) <= 0:
+            raise ValueError(
+                f"a comparison needs budgets, seeds and learning rates above 0, got budgets={self.budgets}, "
+                f"seeds={self.seeds}, rates={self.rates}"
+            )
+        for name, values, known in (("method", self.methods, ALL), ("start", self.starts, ("fitted", "random"))):
+            unknown = [value for value in values if value not in known]
+            if unknown or not values:
+                raise ValueError(f"unknown {name} {unknown[0] if unknown else ''!r}: use one of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class _Choice:
+    rate: float
+    start: str
+
+
+class Comparison:
+    """A comparison of all methods on a recipe.
+
+    Args:
+        recipe: Network, data, layers and schedule.
+        settings: What it covers.
+        folder: Where results go; None for ``runs/NAME-compare`` (``runs/NAME-quick-compare`` for the short form).
+        data: Data folder, see :func:`adqc.experiments.data.read`.
+        device: Where to train.
+        progress: True shows a progress bar, False none, None where stderr is a terminal.
+        console: A ``rich.console.Console`` to print on; None prints nothing.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        settings: Settings | None = None,
+        *,
+        folder: str | Path | None = None,
+        data: str | Path | None = None,
+        device: str | None = None,
+        progress: bool | None = None,
+        console: Any = None,
+    ) -> None:
+        self.recipe, self.settings = recipe, settings or Settings()
+        place = Path(folder) if folder is not None else Path("runs") / f"{recipe.name}{'-quick' * recipe.quick}-compare"
+        # Budgets, seeds and methods can be added later; what the choices rest on cannot.
+        fixed = {"rates": list(self.settings.rates), "starts": list(self.settings.starts)}
+        self.shop = Workshop(recipe, place, settings=fixed, data=data, device=device, notify=self._tell)
+        kernels = any(len(shape) > 2 for shape in self.shop.shapes.values())
+        # Of matrices alone they are low rank, which is there already.
+        self.methods = [name for name in self.settings.methods if kernels or name not in ("tucker", "cp")]
+        self.progress, self.console = progress, console
+        self._bar: Any = None
+        self._task: Any = None
+
+    def _tell(self, sentence: str) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, note=sentence)
+
+    def execute(self) -> dict[str, Any]:
+        """Do every training that is not done yet, and write the results.
+
+        Returns:
+            What ``comparison.json`` holds.
+        """
+        settings, records = self.settings, []
+        jobs = [
+            (method, budget, self.recipe.seed + k)
+            for method in self.methods
+            for budget in ((0,) if method in FLAT else settings.budgets)
+            for k in range(settings.seeds)
+        ]
+        # One line of progress for the choice of rate and start of each method, too.
+        total = len(jobs) + len(self.methods)
+        with progress_bar(self.progress if self.shop.processes.main else False) as self._bar:
+            self._task = self._bar.add_task("trainings", total=total, note="")
+            choices: dict[str, _Choice | None] = {}
+            for method, budget, seed in jobs:
+                if method not in choices:
+                    choices[method] = self._choose(method)
+                    self._bar.advance(self._task)
+                choice = choices[method]
+                if choice is not None and self._fits(method, budget):
+                    records.append(self._train(method, budget, seed, choice, holdout=False))
+                self._bar.advance(self._task)
+        self._bar = None
+        found = self._gather(records, choices)
+        if self.shop.processes.main:
+            self._write(found)
+        return found
+
+    def _fits(self, method: str, budget: int) -> bool:
+        try:
+            self._plan(method, budget)
+        except ValueError:
+            return False
+        return True
+
+    def _plan(self, method: str, budget: int) -> dict[str, int]:
+        """Depth of each circuit, or budget of each rival; refuses what does not fit."""
+        shop = self.shop
+        if method in FAMILIES:
+            configs = {name: dataclasses.replace(config, gate=method) for name, config in shop.configs.items()}
+            return choose_depths(budget, shop.shapes, configs)
+        if method == "narrow":
+            self._narrow(budget, seed=None)
+        return allot(budget, shop.shapes, method=method) if method in METHODS else {}
+
+    def _narrow(self, budget: int, seed: int | None) -> nn.Module:
+        whole = sum(parameter.numel() for parameter in self.recipe.make_model().parameters())
+        layers = sum(_product(shape) for shape in self.shop.shapes.values())
+        classes = SOURCES[self.recipe.data].classes
+        return narrow_model(self.recipe.model, whole - layers + budget, classes=classes, seed=seed)
+
+    def _choose(self, method: str) -> _Choice | None:
+        """The best rate and start at the middle budget that fits, measured on training images held out."""
+        settings = self.settings
+        fitting = [0] if method in FLAT else [budget for budget in settings.budgets if self._fits(method, budget)]
+        if not fitting:
+            return None
+        budget, seed = fitting[len(fitting) // 2], self.recipe.seed
+        rates = FACTORS if method in WHOLE else settings.rates
+        starts = ("random",) if method in WHOLE else ("fitted",) if method == "pruned" else settings.starts
+        rates = rates if len(settings.rates) > 1 else rates[len(rates) // 2 :][:1]
+        if len(rates) * len(starts) == 1:
+            return _Choice(rates[0], starts[0])
+
+        # A later call with more budgets keeps the choice: every training of a method shares it.
+        kept = self.shop.find(f"{method}-choice")
+        if kept is not None:
+            return _Choice(kept["rate"], kept["start"])
+
+        def reached(choice: _Choice) -> float:
+            accuracy: float = self._train(method, budget, seed, choice, holdout=True)["accuracy"]
+            return accuracy
+
+        best = max((_Choice(rate, starts[0]) for rate in rates), key=reached)
+        best = max((_Choice(best.rate, start) for start in starts), key=reached)
+        self.shop.keep(f"{method}-choice", {"rate": best.rate, "start": best.start, "budget": budget, "seed": seed})
+        return best
+
+    def _train(self, method: str, budget: int, seed: int, choice: _Choice, *, holdout: bool) -> dict[str, Any]:
+        name = f"{method}-{budget}-seed{seed}" if budget else f"{method}-seed{seed}"
+        if holdout:
+            name += f"-{choice.start}-rate{choice.rate:.4g}-holdout"
+        whole = method in WHOLE
+        record = self.shop.train(
+            name,
+            self._maker(method, budget, seed, choice, holdout=holdout),
+            seed=seed,
+            lr=0.0 if whole else choice.rate,
+            factor=choice.rate if whole else 1.0,
+            holdout=holdout,
+        )
+        return {**record, "method": method, "budget": budget, "rate": choice.rate, "start": choice.start}
+
+    def _maker(
+        self, method: str, budget: int, seed: int, choice: _Choice, *, holdout: bool
+    ) -> Callable[[], tuple[nn.Module, dict[str, Any]]]:
+        shop, fitted = self.shop, choice.start == "fitted"
+
+        def make() -> tuple[nn.Module, dict[str, Any]]:
+            if method == "narrow":
+                model = self._narrow(budget, seed).to(shop.device)
+                # It has had the dense network's epochs, too.
+                name = f"narrow-start-{budget}-seed{seed}-rate{choice.rate:.4g}" + "-holdout" * holdout
+                shop._fit(model, name, self.recipe.dense, seed, DENSE_ORDER, holdout=holdout)
+                return model, {}
+            dense = shop.dense(seed, holdout=holdout)
+            if method == "dense":
+                return copy.deepcopy(dense), {}
+            if method in FAMILIES:
+                depths = self._plan(method, budget)
+                configs = {
+                    name: dataclasses.replace(config, gate=method, depth=depths[name])
+                    for name, config in shop.configs.items()
+                }
+                return shop.circuit(dense, configs, seed, fit=self.recipe.fit if fitted else None)
+            return shop.rival(dense, method, budget, seed, fitted=fitted)
+
+        return make
+
+    def _gather(self, records: Sequence[Mapping[str, Any]], choices: Mapping[str, _Choice | None]) -> dict[str, Any]:
+        layers = sum(_product(shape) for shape in self.shop.shapes.values())
+        rows = []
+        for method in self.methods:
+            for budget in (0,) if method in FLAT else self.settings.budgets:
+                own = [record for record in records if (record["method"], record["budget"]) == (method, budget)]
+                if not own:
+                    rows.append({"method": method, "budget": budget, "seeds": 0, "why": self._why(method, budget)})
+                    continue
+                # A narrow network is smaller everywhere: of it only the whole can be compared.
+                stored = {"dense": layers, "narrow": None}.get(method, own[0]["parameters"])
+                dimension = own[0]["dimension"] if method not in ("dense", "narrow") else stored
+                choice = choices[method]
+                assert choice is not None, "what was trained had been chosen"
+                rows.append(
+                    {
+                        "method": method,
+                        "budget": budget,
+                        "seeds": len(own),
+                        "parameters": stored,
+                        "dimension": dimension,
+                        "whole": own[0]["whole"],
+                        **_spread([record["accuracy"] for record in own]),
+                        "seconds": statistics.mean(record["seconds"] for record in own),
+                        "start_seconds": statistics.mean(record["start_seconds"] for record in own),
+                        "rate": choice.rate,
+                        "start": choice.start,
+                        "failed": sum("failed" in record for record in own),
+                    }
+                )
+        return {
+            "kind": "comparison",
+            "name": self.recipe.name,
+            "title": f"{self.recipe.title}: every method at equal parameters{', short form' * self.recipe.quick}",
+            "quick": self.recipe.quick,
+            "recipe": self.recipe.to_dict(),
+            "settings": dataclasses.asdict(self.settings),
+            "machine": self.shop.machine(),
+            "images": {"train": len(self.shop.images.train_labels), "test": len(self.shop.images.test_labels)},
+            "layers": {name: list(shape) for name, shape in self.shop.shapes.items()},
+            "weights": layers,
+            "rows": rows,
+            "curves": {
+                method: record["epochs"]["accuracy"]
+                for method in self.methods
+                for record in records
+                if record["method"] == method
+                and record["seed"] == self.recipe.seed
+                and record["budget"] in (0, max(self.settings.budgets))
+                and record["epochs"]
+            },
+            "trainings": [{key: value for key, value in record.items() if key != "epochs"} for record in records],
+        }
+
+    def _why(self, method: str, budget: int) -> str:
+        try:
+            self._plan(method, budget)
+        except ValueError as error:
+            return str(error)
+        return "not trained"
+
+    def _write(self, found: dict[str, Any]) -> None:
+        folder = self.shop.folder
+        found["page"] = describe(found)
+        write_atomically(folder / "comparison.json", json.dumps(found, indent=1).encode())
+        heads, rows = table(found)
+        write_atomically(folder / "comparison.md", to_markdown(found["title"], heads, rows).encode())
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        names = [
+            "method",
+            "budget",
+            "parameters",
+            "dimension",
+            "whole",
+            "accuracy",
+            "deviation",
+            "seeds",
+            "rate",
+            "start",
+        ]
+        writer.writerow([*names, "seconds", "start_seconds", "failed"])
+        for row in found["rows"]:
+            writer.writerow([row.get(name, "") for name in (*names, "seconds", "start_seconds", "failed")])
+        write_atomically(folder / "comparison.csv", out.getvalue().encode())
+        path = write_page(folder, found)
+        if self.console is not None:
+            self.console.print(make_table(found["title"], heads, rows))
+            self.console.print(f"Report: {path}")
+
+
+def _product(shape: Sequence[int]) -> int:
+    product = 1
+    for size in shape:
+        product *= size
+    return product
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {
+        "accuracy": statistics.mean(values),
+        "deviation": statistics.stdev(values) if len(values) > 1 else 0.0,
+        "lowest": min(values),
+        "highest": max(values),
+    }

@@ -1,0 +1,29 @@
+"""The methods that are compared: circuits, rivals, and networks without either."""
+
+from __future__ import annotations
+
+from adqc.baselines import METHODS
+
+FAMILIES = ("cartan", "so4", "su4", "free")
+# Their parameters do not depend on the budget.
+FLAT = ("dense", "frozen")
+# What they train is the network itself: their rates are factors of the recipe's.
+WHOLE = ("dense", "frozen", "narrow")
+ALL = (*FAMILIES, *METHODS, "narrow", "dense")
+TITLES = {
+    "cartan": "ADQC, minimal gates",
+    "so4": "ADQC, SO(4) gates",
+    "su4": "ADQC, SU(4) gates",
+    "free": "ADTN, free gates",
+    "frozen": "frozen at random",
+    "low-rank": "low rank",
+    "hashing": "hashing",
+    "tensor-train": "tensor train, few cores",
+    "quantised-train": "tensor train, 2 × 2 modes",
+    "tucker": "Tucker (matrices: low rank)",
+    "cp": "CP (matrices: low rank)",
+    "pruned": "pruned by magnitude",
+    "narrow": "narrow dense network",
+    "dense": "dense network",
+}
+FACTORS = (1 / 3, 1.0, 3.0)
