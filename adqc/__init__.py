@@ -9,7 +9,7 @@ from adqc.circuit import to_pennylane, to_quimb
 from adqc.compress import compress_, decompress_, plan
 from adqc.config import Circuit, Fit
 from adqc.exchange import from_pennylane, from_quimb
-from adqc.explain import explain
+from adqc.explanation import explain
 from adqc.finetune import finetune, parameter_groups
 from adqc.fit import fit_
 from adqc.gates import GateFamily, gate_family
