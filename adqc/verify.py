@@ -263,7 +263,7 @@ def _compare_outputs(name: str, layer: Any) -> Iterator[Row]:
     own = layer.circuit.config.route
     for route in dict.fromkeys((own, "matrix-free")):
         label = "output" if route == own else f"output ({route})"
-        if route == "matrix-free" and not _pieces_fit(layer):
+        if route == "matrix-free" and not pieces_fit(layer):
             if route == own:
                 yield Row(name, layer.circuit.sites, label, None, None, _TOO_LARGE)
             continue
@@ -274,7 +274,7 @@ def _compare_outputs(name: str, layer: Any) -> Iterator[Row]:
                 yield Row(name, layer.circuit.sites, label, None, None, str(error))
 
 
-def _pieces_fit(layer: nn.Module) -> bool:
+def pieces_fit(layer: nn.Module) -> bool:
     """Whether the pieces that a layer without its weight makes are small, or not much larger than the weight."""
     wall = layer.get_submodule("circuit")
     assert isinstance(wall, BrickWall)
