@@ -14,7 +14,7 @@ from adqc.engine import statevector
 from adqc.gates import pennylane_matrices
 from adqc.layer_oracle import example_input, expected_output
 from adqc.nn import from_torch
-from adqc.verify import BATCHES, COMPARED_ROUTES
+from adqc.verify import BATCHES, COMPARED_ROUTES, pieces_fit
 
 
 class RouteSuite:
@@ -49,6 +49,11 @@ class RouteSuite:
         """The route 'matrix-free': a layer's output as above, its weight not built."""
         wall = copy.deepcopy(wall)
         wall.config = replace(wall.config, route="matrix-free")
+        plain = _plain_layer(wall)
+        if plain is not None and not pieces_fit(from_torch(plain, wall)):
+            import pytest
+
+            pytest.skip("the circuit's pieces are far larger than its weight")
         try:
             self._compare_output(wall)
         except ValueError as error:

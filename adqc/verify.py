@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import math
 import os
 import re
@@ -18,6 +19,7 @@ from adqc.brickwall import BrickWall, free_memory
 from adqc.circuit import tensor_from_pennylane, tensor_from_quimb
 from adqc.config import ROUTES
 from adqc.engine.arrange import to_tensor
+from adqc.engine.chain import make_chain
 from adqc.layer_oracle import example_input, expected_output
 from adqc.nn import PAIRS
 from adqc.qasm import card, from_qasm, to_qasm
@@ -29,6 +31,9 @@ MOST_ENTRIES = 2**24
 KEPT_STATES = {"pennylane": 16, "other": 3}
 # "auto" is one of the others, "gates" is the oracle itself, and "matrix-free" a way of layers, not of their weight.
 COMPARED_ROUTES = tuple(route for route in ROUTES if route not in ("auto", "gates", "matrix-free"))
+# Bonds grow with the depth: the pieces of a deep circuit can be thousands of times larger than the weight.
+# As many entries are always allowed.
+MOST_PIECES = 2**20
 # A layer may choose its way by the number of samples.
 BATCHES = (1, 32)
 
@@ -243,6 +248,7 @@ def _compare(name: str, wall: BrickWall, *, text: str | None = None, version: in
     yield from _compare_qasm(name, wall, expected, text, version)
 
 
+_TOO_LARGE = "the circuit's pieces are too large: use another route, or a shallower circuit"
 _TOO_LITTLE = "values only: too little memory for the gradients"
 
 
@@ -257,11 +263,28 @@ def _compare_outputs(name: str, layer: Any) -> Iterator[Row]:
     own = layer.circuit.config.route
     for route in dict.fromkeys((own, "matrix-free")):
         label = "output" if route == own else f"output ({route})"
+        if route == "matrix-free" and not pieces_fit(layer):
+            if route == own:
+                yield Row(name, layer.circuit.sites, label, None, None, _TOO_LARGE)
+            continue
         try:
             yield _compare_output(name, label, layer, route)
         except ValueError as error:
             if route == own:
                 yield Row(name, layer.circuit.sites, label, None, None, str(error))
+
+
+def pieces_fit(layer: nn.Module) -> bool:
+    """Whether the pieces that a layer without its weight makes are small, or not much larger than the weight."""
+    wall = layer.get_submodule("circuit")
+    assert isinstance(wall, BrickWall)
+    use = "linear" if isinstance(layer, nn.Linear) else "lookup" if isinstance(layer, nn.Embedding) else "conv"
+    # Of a convolution the positions of all samples count, some 27 of each at the most.
+    for batch, kept in itertools.product((*BATCHES, 32 * BATCHES[-1]), (False, True)):
+        chain = make_chain(wall.wiring, wall.layout, batch, use=use, kept=kept, real=wall.family.real)
+        if chain is not None and chain.size > max(MOST_PIECES, 8 * 2**wall.sites):
+            return False
+    return True
 
 
 def _compare_output(name: str, label: str, layer: nn.Module, route: str) -> Row:

@@ -159,7 +159,9 @@ def test_plan_prints_a_table_and_changes_nothing() -> None:
         before, True
     )
     text = str(result)
-    for part in ("features.0", "Conv2d", "16×8×3×3", "1,152", "route", "halves", "total", "not selected: emb"):
+    route = next(row.route for row in result.rows if row.name == "features.0")
+    assert route
+    for part in ("features.0", "Conv2d", "16×8×3×3", "1,152", route, "total", "not selected: emb"):
         assert part in text
     assert result.model_parameters == sum(parameter.numel() for parameter in model.parameters())
     assert result.model_parameters_after == result.model_parameters - result.weights + result.parameters

@@ -41,6 +41,11 @@ def test_a_wall_that_no_layer_can_have_says_so():
         RouteSuite().test_output(BrickWall((5,)))
 
 
+def test_a_wall_whose_pieces_are_far_larger_than_its_weight_says_so():
+    with pytest.raises(pytest.skip.Exception, match="far larger than its weight"):
+        RouteSuite().test_matrix_free(BrickWall((16, 16), Circuit(depth=24)))
+
+
 def test_the_wall_is_left_alone():
     wall = BrickWall((4, 4))
     before = [parameter.clone() for parameter in wall.parameters()]

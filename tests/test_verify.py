@@ -151,6 +151,15 @@ def test_an_output_that_is_wrong_without_the_weight_is_found(monkeypatch):
     assert "output (matrix-free)" in [row.route for row in found.rows if row.values > found.tolerance]
 
 
+@pytest.mark.parametrize("route", ["auto", "matrix-free"])
+def test_pieces_larger_than_the_weight_are_not_made(route, monkeypatch):
+    monkeypatch.setattr(adqc.matrix_free, "_matrices", lambda layer, chain: pytest.fail("pieces were made"))
+    found = verify(adqc.nn.Linear(16, 16, circuit=Circuit(depth=24, route=route)), show=False)
+    assert found.passed
+    assert "output (matrix-free)" not in routes(found)
+    assert found.refused == ((("Linear", "output"),) if route == "matrix-free" else ())
+
+
 def test_a_layer_whose_layout_does_not_allow_its_route_is_told():
     free, auto = (adqc.nn.Conv2d(3, 4, 3, circuit=Circuit(route=route)) for route in ("matrix-free", "auto"))
     found = verify(free, show=False)
