@@ -232,6 +232,7 @@ class BrickWall(nn.Module):
         """
         with _without_autocast(self.scale.device.type):
             matrices = self.matrices()
+            check_memory(self.layout, matrices, entries=chain.size)
             start = None if self.state is None else self.state.to(matrices.dtype)
             scale = self.scale.to(matrices.real.dtype)
             pieces = run_program(matrices, chain.program, start, scale, unitary=self.family.unitary)
@@ -300,21 +301,29 @@ def _without_autocast(device: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def check_memory(arrangement: Layout, like: Tensor) -> None:
+def check_memory(arrangement: Layout, like: Tensor, *, entries: int | None = None) -> None:
     """Refuse a tensor that cannot fit, before trying.
 
+    Args:
+        arrangement: Shape and order of the sites.
+        like: Gives dtype and device.
+        entries: Number of entries, where not the padded tensor but the circuit's pieces are built.
+
     Raises:
-        MemoryError: If the padded tensor needs more than 80 % of the memory that the device has.
+        MemoryError: If they need more than 80 % of the memory that the device has.
     """
-    needed = math.prod(arrangement.padded) * like.element_size()
+    what, advice = (
+        ("weight", "use a smaller layer") if entries is None else ("pieces", "use route='auto' or less depth")
+    )
+    needed = (math.prod(arrangement.padded) if entries is None else entries) * like.element_size()
     # Small walls always fit; asking the system costs more than building them.
     if needed < 2**30:
         return
     available = free_memory(like.device)
     if needed > MAX_BYTES_SHARE * available:
         raise MemoryError(
-            f"building the weight of shape {arrangement.shape} on {arrangement.sites} qubits needs {needed:,} bytes, "
-            f"but {like.device} has {available:,} bytes free: use a smaller layer"
+            f"building the {what} of shape {arrangement.shape} on {arrangement.sites} qubits needs {needed:,} bytes, "
+            f"but {like.device} has {available:,} bytes free: {advice}"
         )
 
 

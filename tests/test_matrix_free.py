@@ -212,3 +212,9 @@ def test_a_layer_too_large_to_build_runs():
     y = layer(torch.randn(2, 2**18))
     y.square().mean().backward()
     assert layer.circuit.gates.grad.isfinite().all()
+
+
+def test_pieces_too_large_for_memory_are_refused_before_they_are_tried():
+    layer = adqc.nn.Linear(64, 64, circuit=circuit(depth=60))
+    with pytest.raises(MemoryError, match=r"building the pieces of shape \(64, 64\).*use route='auto' or less depth"):
+        layer(torch.zeros(1, 64))
