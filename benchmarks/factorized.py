@@ -1,0 +1,90 @@
+"""Row 13: against tensorly-torch's block tensor trains with as many parameters."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+import adqc
+from benchmarks.layers import BATCH
+from benchmarks.lines import Line
+from benchmarks.timing import Setup, inference, medians, training_step
+
+TARGET = 3.0
+DEPTH = 6
+
+
+def factorized(setup: Setup) -> Iterator[Line]:
+    """Linear layers, inference with everything made anew and training, both ways that tensorly-torch has."""
+    for size in (1024, 4096):
+        side, depth = setup.size(size), setup.depth(DEPTH)
+        layers = {}
+        for layout in adqc.geometry.LAYOUTS:
+            generator = torch.Generator().manual_seed(0)
+            config = adqc.Circuit(depth=depth, layout=layout)
+            layers[layout] = adqc.nn.Linear(side, side, device=setup.device, circuit=config, generator=generator)
+        x = torch.randn(BATCH, side, device=setup.device)
+        count = layers["interleaved"].circuit.parameter_count
+        steps = {"inference": inference, "training step": training_step}
+        ours = {
+            (layout, step): medians({"ours": make(layer, x)}, setup)["ours"] if setup.small else 0.0
+            for layout, layer in layers.items()
+            for step, make in steps.items()
+        }
+        for way in ("factorized", "reconstructed"):
+            try:
+                peer, how = block_train(side, count, way)
+                peer = peer.to(setup.device)
+                works = {
+                    (layout, step): make(layer, x) for layout, layer in layers.items() for step, make in steps.items()
+                }
+                works |= {("peer", step): make(peer, x) for step, make in steps.items()}
+                found = medians(works, setup)  # type: ignore[arg-type]
+            # Whatever a peer raises belongs in the table.
+            except Exception as error:
+                how, found = f"did not run: {type(error).__name__}: {' '.join(str(error).split())[:120]}", {}
+            for layout, step in ours:
+                work = f"Linear({side}, {side}), {layout}, depth {depth}, {count} parameters, batch {BATCH}, {step}"
+                mine, theirs = found.get((layout, step), ours[layout, step]), found.get(("peer", step))
+                yield Line(13, work, f"tensorly-torch block TT, {way}", mine, theirs, at_least=TARGET, note=how)
+
+
+def block_train(side: int, count: int, way: str) -> tuple[nn.Module, str]:
+    """A layer of tensorly-torch with about as many parameters, and what it is.
+
+    Args:
+        side: Number of inputs and of outputs.
+        count: Number of parameters of its weight that is asked for.
+        way: ``"factorized"`` or ``"reconstructed"``.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tltorch
+
+    sizes, rank = nearest_train(side, count)
+    options: dict[str, Any] = {"factorization": "blocktt", "rank": rank, "implementation": way, "bias": True}
+    layer: nn.Module = tltorch.FactorizedLinear(sizes, sizes, **options)
+    held = sum(parameter.numel() for parameter in layer.parameters()) - side
+    return layer, f"{len(sizes)} cores of rank {rank}, {held} parameters"
+
+
+def nearest_train(side: int, count: int) -> tuple[tuple[int, ...], int]:
+    """Sizes of the cores (2, 4 or 8 on each side) and rank of the block tensor train whose size is nearest.
+
+    Of two as near the one with fewer cores, which is the faster one, is taken.
+    """
+    bits = side.bit_length() - 1
+    found = []
+    for each in (3, 2, 1):
+        sizes = (2**each,) * (bits // each) + ((2 ** (bits % each),) if bits % each else ())
+        for rank in range(1, 17):
+            ranks = (1, *(rank,) * (len(sizes) - 1), 1)
+            held = sum(a * size * size * b for a, size, b in zip(ranks, sizes, ranks[1:], strict=False))
+            found.append((abs(math.log(held / count)), len(sizes), sizes, rank))
+    *_, sizes, rank = min(found)
+    return sizes, rank
