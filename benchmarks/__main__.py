@@ -1,6 +1,6 @@
 """Time adqc beside its peers, the floor and dense layers: ``python -m benchmarks`` (``make bench``).
 
-    python -m benchmarks [--part table|growth|all] [--device cpu|cuda] [--threads 2] [--rows 1,2] [--out benchmarks/results]
+    python -m benchmarks [--part table|growth|all] [--device cpu|cuda] [--threads 2] [--rows 1,2] [--out FOLDER]
 
 Prints one table with target and ratio in each row, says which rows fall short, and writes every figure with machine and
 versions as JSON. ``python -m benchmarks.render`` makes the documentation's table and plots of it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
+from itertools import pairwise, product
 from typing import Any
 
 import torch
@@ -31,27 +32,19 @@ def factorized(setup: Setup) -> Iterator[Line]:
         x = torch.randn(BATCH, side, device=setup.device)
         count = layers["interleaved"].circuit.parameter_count
         steps = {"inference": inference, "training step": training_step}
-        ours = {
-            (layout, step): medians({"ours": make(layer, x)}, setup)["ours"] if setup.small else 0.0
-            for layout, layer in layers.items()
-            for step, make in steps.items()
-        }
-        for way in ("factorized", "reconstructed"):
+        for way, (step, make) in product(("factorized", "reconstructed"), steps.items()):
+            works = {layout: make(layer, x) for layout, layer in layers.items()}
             try:
                 peer, how = block_train(side, count, way)
-                peer = peer.to(setup.device)
-                works = {
-                    (layout, step): make(layer, x) for layout, layer in layers.items() for step, make in steps.items()
-                }
-                works |= {("peer", step): make(peer, x) for step, make in steps.items()}
-                found = medians(works, setup)  # type: ignore[arg-type]
+                found = medians({**works, "peer": make(peer.to(setup.device), x)}, setup)
             # Whatever a peer raises belongs in the table.
             except Exception as error:
-                how, found = f"did not run: {type(error).__name__}: {' '.join(str(error).split())[:120]}", {}
-            for layout, step in ours:
+                how = f"did not run: {type(error).__name__}: {' '.join(str(error).split())[:120]}"
+                found = medians(works, setup)
+            for layout in layers:
                 work = f"Linear({side}, {side}), {layout}, depth {depth}, {count} parameters, batch {BATCH}, {step}"
-                mine, theirs = found.get((layout, step), ours[layout, step]), found.get(("peer", step))
-                yield Line(13, work, f"tensorly-torch block TT, {way}", mine, theirs, at_least=TARGET, note=how)
+                against = f"tensorly-torch block TT, {way}"
+                yield Line(13, work, against, found[layout], found.get("peer"), at_least=TARGET, note=how)
 
 
 def block_train(side: int, count: int, way: str) -> tuple[nn.Module, str]:
@@ -84,7 +77,7 @@ def nearest_train(side: int, count: int) -> tuple[tuple[int, ...], int]:
         sizes = (2**each,) * (bits // each) + ((2 ** (bits % each),) if bits % each else ())
         for rank in range(1, 17):
             ranks = (1, *(rank,) * (len(sizes) - 1), 1)
-            held = sum(a * size * size * b for a, size, b in zip(ranks, sizes, ranks[1:], strict=False))
+            held = sum(a * size * size * b for (a, b), size in zip(pairwise(ranks), sizes, strict=True))
             found.append((abs(math.log(held / count)), len(sizes), sizes, rank))
     *_, sizes, rank = min(found)
     return sizes, rank

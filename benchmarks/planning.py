@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
-from adqc.engine import chain, materialise
-from adqc.engine.chain import make_chain
-from adqc.engine.materialise import make_plan
+from adqc.engine.chain import _make_chain, make_chain
+from adqc.engine.materialise import _make_plan, make_plan
 from adqc.geometry import LAYOUTS, WIRINGS, layout, wire
 from benchmarks.lines import Line
 from benchmarks.timing import Setup
@@ -67,8 +66,8 @@ def planning(setup: Setup) -> Iterator[Line]:
 
 def first_use(work: Work) -> float:
     """Seconds of a plan of which nothing is known yet."""
-    materialise._make_plan.cache_clear()
-    chain._make_chain.cache_clear()
+    _make_plan.cache_clear()
+    _make_chain.cache_clear()
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin

@@ -11,6 +11,7 @@ import adqc
 from adqc.circuit import tensor_from_pennylane
 from adqc.engine.arrange import to_tensor
 from adqc.engine.materialise import make_plan
+from adqc.engine.statevector import run_gates
 from benchmarks.lines import Line
 from benchmarks.peers import PEERS, load_peer
 from benchmarks.timing import Setup, Work, both_ways, medians, peak_bytes
@@ -52,7 +53,7 @@ def peers(setup: Setup) -> Iterator[Line]:
         for name in PEERS:
             try:
                 step = peer_step(name, wall)
-            # Whatever a peer raises belongs in the table: a missing package, a version that does not fit, a wrong result.
+            # Whatever a peer raises belongs in the table: a package missing or of a wrong version, a wrong result.
             except Exception as error:
                 yield _missing(row, work, name, target, error)
                 continue
@@ -71,14 +72,11 @@ def peer_step(name: str, wall: adqc.BrickWall) -> Work:
     state: Tensor = run(gates)
     direction = torch.randn_like(state)
     (found,) = torch.autograd.grad(state, gates, direction)
-    pairs = {
-        "amplitudes": (to_tensor(_real(state.detach()), wall.layout) * wall.scale.detach(), wall("gates").detach())
-    }
     twin = gates.detach().requires_grad_()
-    from adqc.engine.statevector import run_gates
-
     (due,) = torch.autograd.grad(run_gates(twin, wall.wiring), twin, _real(direction))
-    pairs["gradients"] = (found, due)
+    with torch.no_grad():
+        tensor = to_tensor(_real(state), wall.layout) * wall.scale
+        pairs = {"amplitudes": (tensor, wall("gates")), "gradients": (found, due)}
     for what, (got, expected) in pairs.items():
         error = ((got - expected).norm() / expected.norm()).item()
         if not error <= SAME:

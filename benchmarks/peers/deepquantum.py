@@ -1,7 +1,7 @@
 """DeepQuantum: ``evolve_state``, the step that its circuits take for every gate, on a real state.
 
-A gate given as a matrix (``UAnyGate``) is a constant there, complex, and checked to be unitary at each call; calling the
-step directly keeps the gradient and works in float32, which is faster than its circuits are.
+A gate given as a matrix (``UAnyGate``) is a constant there, complex, and checked to be unitary when it is made; calling
+the step directly keeps the gradient and works in float32, which is faster than its circuits are.
 """
 
 from __future__ import annotations
