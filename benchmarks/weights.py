@@ -55,7 +55,7 @@ def peers(setup: Setup) -> Iterator[Line]:
                 step = peer_step(name, wall)
             # Whatever a peer raises belongs in the table: a package missing or of a wrong version, a wrong result.
             except Exception as error:
-                yield _missing(row, work, name, target, error)
+                yield _missing(row, work, name, target, error, ours, setup)
                 continue
             yield _against(row, work, name, ours, step, setup, target)
 
@@ -92,13 +92,14 @@ def _against(row: int, work: str, name: str, ours: Work, theirs: Work, setup: Se
     try:
         found = medians({"ours": ours, "theirs": theirs}, setup)
     except Exception as error:
-        return _missing(row, work, name, target, error, medians({"ours": ours}, setup)["ours"])
+        return _missing(row, work, name, target, error, ours, setup)
     return Line(row, work, name, found["ours"], found["theirs"], at_least=target)
 
 
-def _missing(row: int, work: str, name: str, target: float, error: Exception, ours: float = 0.0) -> Line:
+def _missing(row: int, work: str, name: str, target: float, error: Exception, ours: Work, setup: Setup) -> Line:
     said = " ".join(str(error).split())[:120]
-    return Line(row, work, name, ours, None, at_least=target, note=f"did not run: {type(error).__name__}: {said}")
+    seconds = medians({"ours": ours}, setup)["ours"]
+    return Line(row, work, name, seconds, None, at_least=target, note=f"did not run: {type(error).__name__}: {said}")
 
 
 def floor(setup: Setup) -> Iterator[Line]:

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from adqc.engine.statevector import run_gates
 from benchmarks import __main__ as command
-from benchmarks import growth, layers, render, weights
+from benchmarks import growth, layers, planning, render, weights
 from benchmarks.factorized import nearest_train
 from benchmarks.lines import Line, in_words, make_table, short_rows
 from benchmarks.peers import PEERS
@@ -83,8 +84,6 @@ def test_the_table_of_the_weights_has_every_side(monkeypatch):
 
 def test_a_peer_that_is_wrong_is_not_timed(monkeypatch):
     wall = weights.make_wall(SMALL, 4)
-    from adqc.engine.statevector import run_gates
-
     for name, factor in (("amplitudes", 1.001), ("gradients", 1.0)):
 
         def prepare(wall, factor=factor):
@@ -111,10 +110,10 @@ def test_every_row_has_a_section():
 
 
 def test_the_train_with_the_nearest_size_is_taken():
-    sizes, rank = nearest_train(64, 64)
-    assert (sizes, rank) == ((4, 4, 4), 1) or sum(s * s for s in sizes) == 64
-    sizes, rank = nearest_train(1024, 4 * 4 * 2 * 2 + 3 * 4 * 4 * 4)
-    assert (sizes, rank) == ((4,) * 5, 2)
+    # Cores of 4 on a side: two of 4 · 4 · rank entries at the ends, the others of 4 · 4 · rank².
+    assert nearest_train(1024, 2 * 16 * 2 + 3 * 16 * 4) == ((4,) * 5, 2)
+    assert nearest_train(4096, 4 * 64) == ((8,) * 4, 1)
+    assert nearest_train(4096, 4 * 64, least=2)[1] == 2
 
 
 def test_slopes_and_plots_follow_from_the_figures(tmp_path):
@@ -143,3 +142,12 @@ def test_the_page_is_what_the_figures_say(tmp_path):
     held = render.read(render.RESULTS / "cpu.json").get("growth", {"lines": []})
     plots = {one["plot"] for one in held["lines"]}
     assert {path.stem for path in (root / "docs/pictures").glob("bench-*.svg")} == {f"bench-{plot}" for plot in plots}
+
+
+def test_plans_and_growth_are_measured():
+    lines = list(planning.planning(SMALL))
+    assert [one.row for one in lines] == [11, 11]
+    assert all("depth" in one.note for one in lines)
+    series = list(growth.grow(SMALL))
+    assert {one.plot for one in series} == set(growth.TITLES)
+    assert all(len(one.sizes) == len(one.seconds) == 2 for one in series)
