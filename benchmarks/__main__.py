@@ -1,138 +1,124 @@
-"""Time adqc beside PennyLane, quimb, its own oracle, the joining product alone, and dense layers.
+"""Time adqc beside its peers, the floor and dense layers: ``python -m benchmarks`` (``make bench``).
 
-    python -m benchmarks [--threads 2] [--out benchmarks/results]
+    python -m benchmarks [--part table|growth|all] [--device cpu|cuda] [--threads 2] [--rows 1,2] [--out FOLDER]
 
-Prints one table and writes it as JSON with machine and versions.
+Prints one table with target and ratio in each row, says which rows fall short, and writes every figure with machine and
+versions as JSON. ``python -m benchmarks.render`` makes the documentation's table and plots of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
+import sys
 import time
-from collections.abc import Callable
-from datetime import date
-from importlib.metadata import version
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
-from torch import Tensor, nn
 
-import adqc
-from adqc.circuit import tensor_from_pennylane
-from adqc.engine.halves import contract_halves, find_cut, make_plan
+from benchmarks import factorized, growth, layers, planning, weights
+from benchmarks.lines import Line, make_table, short_rows
+from benchmarks.machine import describe
+from benchmarks.timing import Setup, warm_up
 
-Row = tuple[str, str, float, float]
-
-
-def measure(work: Callable[[], object], budget: float = 2.0) -> float:
-    """Median seconds of a call, over at least 3 calls and about ``budget`` seconds."""
-    work()
-    seconds: list[float] = []
-    while len(seconds) < 3 or sum(seconds) < budget:
-        begin = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
-
-
-def both_ways(build: Callable[[], Tensor], parameters: list[Tensor], direction: Tensor) -> Callable[[], None]:
-    """Forward and backward of a function of some parameters."""
-
-    def work() -> None:
-        for parameter in parameters:
-            parameter.grad = None
-        (build() * direction).sum().backward()
-
-    return work
+# Which rows each part gives.
+SECTIONS: dict[Callable[[Setup], Iterator[Line]], tuple[int, ...]] = {
+    weights.peers: (1, 2),
+    weights.floor: (3,),
+    layers.linear: (4, 5, 6, 7, 8),
+    weights.deep: (9,),
+    layers.large: (10,),
+    planning.planning: (11,),
+    layers.networks: (12,),
+    factorized.factorized: (13,),
+}
+WIDTH = 190
 
 
-def weights() -> list[Row]:
-    """The weight of 20 qubits, forward and backward, against every other way to it."""
-    rows = []
-    for depth in (4, 8):
-        wall = adqc.BrickWall((1024, 1024), adqc.Circuit(depth=depth), generator=torch.Generator().manual_seed(0))
-        work = f"weight of 20 qubits, depth {depth}, forward + backward"
-        parameters = list(wall.parameters())
-        direction = torch.randn(wall.shape)
-        ours = measure(both_ways(lambda wall=wall: wall(), parameters, direction))
-        peers = {
-            "PennyLane default.qubit": lambda wall=wall: tensor_from_pennylane(wall),
-            "quimb, whole network": lambda wall=wall: wall("network"),
-            "gate by gate in torch": lambda wall=wall: wall("gates"),
-        }
-        for name, build in peers.items():
-            rows.append((work, name, ours, measure(both_ways(build, parameters, direction))))
-        rows.append((work, "the joining product alone", ours, measure(_floor(wall))))
-    return rows
-
-
-def _floor(wall: adqc.BrickWall) -> Callable[[], None]:
-    with torch.no_grad():
-        plan = make_plan(wall.wiring, wall.layout)
-        left, right = contract_halves(wall.matrices(), plan, wall.wiring)
-    direction = torch.randn(left.shape[0], right.shape[1])
-    assert left.shape[1] == find_cut(wall.wiring).bond
-
-    def work() -> None:
-        torch.mm(left, right)
-        torch.mm(direction, right.T)
-        torch.mm(left.T, direction)
-
-    return work
-
-
-def layers() -> list[Row]:
-    """Whole layers against torch's dense ones: a training step, and inference with the weight kept."""
-    rows = []
-    cases = [("Linear(1024, 1024), depth 6, batch 64", 1024, 6), ("Linear(4096, 4096), depth 4, batch 64", 4096, 4)]
-    for name, size, depth in cases:
-        dense = nn.Linear(size, size)
-        ours = adqc.nn.Linear(size, size, circuit=adqc.Circuit(depth=depth))
-        batch = torch.randn(64, size)
-        steps = [
-            measure(both_ways(lambda layer=layer, batch=batch: layer(batch), list(layer.parameters()), batch))
-            for layer in (ours, dense)
-        ]
-        rows.append((f"{name}, training step", "nn.Linear", steps[0], steps[1]))
-        with torch.no_grad():
-            kept = [measure(lambda layer=layer, batch=batch: layer(batch)) for layer in (ours.eval(), dense.eval())]
-        rows.append((f"{name}, inference", "nn.Linear", kept[0], kept[1]))
-    return rows
-
-
-def main() -> None:
-    """Run all, print the table, write the JSON."""
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """The options."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time adqc beside its peers.")
+    parser.add_argument("--part", choices=("table", "growth", "all"), default="all", help="what to run (default all)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run (default cpu)")
     parser.add_argument("--threads", type=int, default=2, help="threads that torch uses (default 2)")
+    parser.add_argument("--rows", type=_numbers, help="only these rows of the table, as in 1,2,9; nothing is written")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder for the JSON")
-    options = parser.parse_args()
+    parser.add_argument("--small", action="store_true", help="tiny sizes, to see that all runs; nothing is written")
+    return parser.parse_args(words)
+
+
+def _numbers(words: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in words.split(","))
+
+
+def run_table(setup: Setup, rows: tuple[int, ...] | None = None, *, say: Callable[[str], None]) -> list[Line]:
+    """The lines of the table, in the order of the rows.
+
+    Args:
+        setup: Device, sizes, number of calls.
+        rows: Only these; None for all.
+        say: Told what is going on.
+    """
+    lines: list[Line] = []
+    for section, numbers in SECTIONS.items():
+        if rows is not None and not set(rows) & set(numbers):
+            continue
+        begin = time.perf_counter()
+        lines += section(setup)
+        said = ", ".join(map(str, numbers))
+        say(f"rows {said}: {time.perf_counter() - begin:.0f} s")
+    # The sort is stable, so that within a row the order stays.
+    return sorted((line for line in lines if rows is None or line.row in rows), key=lambda line: line.row)
+
+
+def write(path: Path, part: str, found: list[dict[str, Any]], threads: int, seconds: float) -> None:
+    """Put one part into the JSON; the other one stays as it is, with the machine that it ran on."""
+    held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    held[part] = {"machine": describe(threads), "seconds": round(seconds, 1), "lines": found}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(held, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main(words: list[str] | None = None) -> None:
+    """Run, print, write."""
+    options = parse(words)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("there is no CUDA device here: use --device cpu")
     torch.set_num_threads(options.threads)
-    rows = weights() + layers()
-    table = Table("work", "against", "adqc [ms]", "other [ms]", "ratio", title="adqc against others, in one run")
-    for work, other, ours, theirs in rows:
-        table.add_row(work, other, f"{1e3 * ours:.2f}", f"{1e3 * theirs:.2f}", f"{theirs / ours:.2f}×")
-    Console(width=130).print(table)
-    machine = {
-        "date": date.today().isoformat(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": options.threads,
-        "versions": {name: version(name) for name in ("adqc", "torch", "pennylane", "quimb", "numpy")},
-    }
-    found = [
-        {"work": work, "against": other, "adqc_seconds": ours, "other_seconds": theirs, "ratio": theirs / ours}
-        for work, other, ours, theirs in rows
-    ]
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "cpu.json"
-    path.write_text(json.dumps({"machine": machine, "rows": found}, indent=1) + "\n", encoding="utf-8")
-    print(f"written to {path}")
+    torch.manual_seed(0)
+    warm_up()
+    device = torch.device(options.device)
+    console = Console(width=WIDTH)
+    progress = Console(stderr=True)
+    path = options.out / f"{options.device}.json"
+    kept = not options.small and options.rows is None
+    if options.part != "growth":
+        begin = time.perf_counter()
+        budget = 0.0 if options.small else 1.0
+        setup = Setup(device, budget=budget, small=options.small)
+        lines = run_table(setup, options.rows, say=progress.print)
+        threads = "1 thread" if options.threads == 1 else f"{options.threads} threads"
+        console.print(make_table(lines, f"adqc beside others, in one run, {options.device}, {threads}"))
+        if kept:
+            found = [line.to_dict() for line in lines]
+            write(path, "table", found, options.threads, time.perf_counter() - begin)
+        short = short_rows(lines)
+        console.print("All rows meet their targets." if not short else "These fall short of their targets:")
+        for sentence in short:
+            console.print(f"- {sentence}", soft_wrap=True)
+    if options.part != "table" and options.rows is None:
+        begin = time.perf_counter()
+        series = list(growth.grow(Setup(device, budget=0.0 if options.small else 0.2, small=options.small)))
+        for one in series:
+            console.print(f"{one.plot}: {one.name}: slope {one.slope:.2f} over the last {growth.LAST} points")
+        if kept:
+            found = [one.to_dict() for one in series]
+            write(path, "growth", found, options.threads, time.perf_counter() - begin)
+    if kept:
+        console.print(f"Written to {path}. For the documentation: python -m benchmarks.render")
 
 
 if __name__ == "__main__":

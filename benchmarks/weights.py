@@ -1,0 +1,153 @@
+"""Rows 1, 2, 3 and 9: the weight itself, against peers, against the joining product alone, and deep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+import adqc
+from adqc.circuit import tensor_from_pennylane
+from adqc.engine.arrange import to_tensor
+from adqc.engine.materialise import make_plan
+from adqc.engine.statevector import run_gates
+from benchmarks.lines import Line
+from benchmarks.peers import PEERS, load_peer
+from benchmarks.timing import Setup, Work, both_ways, medians, peak_bytes
+
+# Largest relative error (Euclidean norm) of a peer's amplitudes that still counts as the same.
+SAME = 1e-5
+
+
+def make_wall(setup: Setup, depth: int, layout: str = "interleaved") -> adqc.BrickWall:
+    """A square weight, 1024 a side: 20 qubits."""
+    side = setup.size(1024)
+    config = adqc.Circuit(depth=setup.depth(depth), gate="cartan", layout=layout)
+    return adqc.BrickWall((side, side), config, generator=torch.Generator().manual_seed(0), device=setup.device)
+
+
+def weight_step(wall: adqc.BrickWall, route: str | None = None) -> Work:
+    """The weight forward, and the gradients of all the circuit's parameters."""
+    return both_ways(lambda: wall(route), list(wall.parameters()), torch.randn(wall.shape, device=wall.scale.device))
+
+
+def name_of(wall: adqc.BrickWall) -> str:
+    """What a weight is called in the table."""
+    return f"weight of {wall.sites} qubits, depth {wall.config.depth}"
+
+
+def peers(setup: Setup) -> Iterator[Line]:
+    """Rows 1 and 2: against PennyLane, and against whatever else prepares such a state."""
+    for row, depth, target in ((1, 4, 5.0), (2, 8, 4.0)):
+        wall = make_wall(setup, depth)
+        ours = weight_step(wall)
+        work = f"{name_of(wall)}, forward + backward"
+        pennylane = both_ways(
+            lambda wall=wall: tensor_from_pennylane(wall),
+            list(wall.parameters()),
+            torch.randn(wall.shape, device=setup.device),
+        )
+        yield _against(row, work, "PennyLane default.qubit, backprop", ours, pennylane, setup, 100.0)
+        yield _against(row, work, "quimb, generic contraction", ours, weight_step(wall, "network"), setup, target)
+        for name in PEERS:
+            try:
+                step = peer_step(name, wall)
+            # Whatever a peer raises belongs in the table: a package missing or of a wrong version, a wrong result.
+            except Exception as error:
+                yield _missing(row, work, name, target, error, ours, setup)
+                continue
+            yield _against(row, work, name, ours, step, setup, target)
+
+
+def peer_step(name: str, wall: adqc.BrickWall) -> Work:
+    """A peer's amplitudes forward, and their gradients for all gates, once they have been checked.
+
+    Raises:
+        ArithmeticError: If the amplitudes or their gradients are not those of the gate-by-gate oracle.
+    """
+    prepare = load_peer(name)
+    gates = wall.matrices().detach().requires_grad_()
+    run = prepare(wall)
+    state: Tensor = run(gates)
+    direction = torch.randn_like(state)
+    (found,) = torch.autograd.grad(state, gates, direction)
+    twin = gates.detach().requires_grad_()
+    (due,) = torch.autograd.grad(run_gates(twin, wall.wiring), twin, _real(direction))
+    with torch.no_grad():
+        tensor = to_tensor(_real(state), wall.layout) * wall.scale
+        pairs = {"amplitudes": (tensor, wall("gates")), "gradients": (found, due)}
+    for what, (got, expected) in pairs.items():
+        error = ((got - expected).norm() / expected.norm()).item()
+        if not error <= SAME:
+            raise ArithmeticError(f"its {what} differ from adqc's gate-by-gate route by {error:.1e}")
+    return both_ways(lambda: run(gates), [gates], direction)
+
+
+def _real(tensor: Tensor) -> Tensor:
+    return tensor.real if tensor.is_complex() else tensor
+
+
+def _against(row: int, work: str, name: str, ours: Work, theirs: Work, setup: Setup, target: float) -> Line:
+    try:
+        found = medians({"ours": ours, "theirs": theirs}, setup)
+    except Exception as error:
+        return _missing(row, work, name, target, error, ours, setup)
+    return Line(row, work, name, found["ours"], found["theirs"], at_least=target)
+
+
+def _missing(row: int, work: str, name: str, target: float, error: Exception, ours: Work, setup: Setup) -> Line:
+    said = " ".join(str(error).split())[:120]
+    seconds = medians({"ours": ours}, setup)["ours"]
+    return Line(row, work, name, seconds, None, at_least=target, note=f"did not run: {type(error).__name__}: {said}")
+
+
+def floor(setup: Setup) -> Iterator[Line]:
+    """Row 3: against the product that joins the two halves, and its two backward products, alone."""
+    for depth in (4, 8):
+        for layout in adqc.geometry.LAYOUTS:
+            wall = make_wall(setup, depth, layout)
+            left, right = joining_factors(wall)
+            direction = torch.randn(left.shape[0], right.shape[1], device=setup.device)
+
+            def forward(left: Tensor = left, right: Tensor = right) -> None:
+                torch.mm(left, right)
+
+            def backward(left: Tensor = left, right: Tensor = right, direction: Tensor = direction) -> None:
+                torch.mm(left, right)
+                torch.mm(direction, right.T)
+                torch.mm(left.T, direction)
+
+            def build(wall: adqc.BrickWall = wall) -> None:
+                with torch.no_grad():
+                    wall()
+
+            works = {"f": build, "f floor": forward, "b": weight_step(wall), "b floor": backward}
+            found = medians(works, setup)
+            work = f"{name_of(wall)}, {layout}"
+            floor = f"({left.shape[0]}, {left.shape[1]}) × ({right.shape[0]}, {right.shape[1]}) alone"
+            yield Line(3, f"{work}, forward", floor, found["f"], found["f floor"], at_most=1.5)
+            floor += " with its two backward products"
+            yield Line(3, f"{work}, forward + backward", floor, found["b"], found["b floor"], at_most=2.0)
+
+
+def joining_factors(wall: adqc.BrickWall) -> tuple[Tensor, Tensor]:
+    """Random factors of the shapes that the plan's two halves have: (m, bond) and (bond, n)."""
+    plan = make_plan(wall.wiring, wall.layout)
+    if plan.head is None:
+        plan = make_plan(wall.wiring, wall.layout, "halves")
+    assert plan.head is not None, "a chain of two sites or more can be cut in halves"
+    (_, m, bond), (_, n, _) = (piece.shape for piece in plan.head.pieces)
+    device = wall.scale.device
+    return torch.randn(m, bond, device=device), torch.randn(bond, n, device=device)
+
+
+def deep(setup: Setup) -> Iterator[Line]:
+    """Row 9: memory and time of a deep circuit."""
+    wall = make_wall(setup, 64)
+    work = f"{name_of(wall)}, forward + backward"
+    ours = weight_step(wall)
+    state = 2**wall.sites * wall.scale.element_size()
+    yield Line(9, work, "one state", peak_bytes(ours, setup.device), state, at_most=6.0, unit="bytes", note="peak")
+    found = medians({"ours": ours, "theirs": weight_step(wall, "gates")}, setup)
+    yield Line(9, work, "autograd, gate by gate", found["ours"], found["theirs"], at_most=1.0)
