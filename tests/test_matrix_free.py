@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 
 import pytest
 import torch
@@ -218,3 +219,43 @@ def test_pieces_too_large_for_memory_are_refused_before_they_are_tried():
     layer = adqc.nn.Linear(64, 64, circuit=circuit(depth=60))
     with pytest.raises(MemoryError, match=r"building the pieces of shape \(64, 64\).*use route='auto' or less depth"):
         layer(torch.zeros(1, 64))
+
+
+def test_what_is_kept_follows_dtype_and_assignment():
+    layer = adqc.nn.Linear(20, 12, circuit=circuit()).eval()
+    x = torch.randn(5, 20)
+    other = adqc.nn.Linear(20, 12, circuit=circuit())
+    with torch.no_grad():
+        layer(x)
+        assert layer.double()(x.double()).dtype == torch.float64
+        layer.float().load_state_dict(other.state_dict(), assign=True)
+        torch.testing.assert_close(layer(x), other(x), rtol=0, atol=1e-5)
+
+
+def test_threads_share_a_layer_whose_parameters_change():
+    layer = adqc.nn.Linear(20, 12, circuit=circuit()).double().eval()
+    x = torch.randn(5, 20, dtype=torch.float64)
+    wrong = []
+
+    def run():
+        with torch.no_grad():
+            for _ in range(30):
+                low = layer.circuit.scale.item()
+                y = layer(x)
+                high = layer.circuit.scale.item()
+                # The scale only grows, so the output lies between those of the scales before and after.
+                unit = F.linear(x, layer.circuit("gates") / layer.circuit.scale)
+                sizes = (y - layer.bias).norm() / unit.norm()
+                wrong.append(not low - 1e-9 <= sizes <= high + 1e-9)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    with torch.no_grad():
+        layer.circuit.scale.fill_(1.0)
+        for thread in threads:
+            thread.start()
+        for _ in range(50):
+            layer.circuit.scale.add_(0.01)
+    for thread in threads:
+        thread.join()
+    assert len(wrong) == 120
+    assert not any(wrong)
