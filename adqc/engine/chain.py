@@ -7,7 +7,7 @@ some bits of the rows and some of the columns. The input's bits go in piece by p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations, pairwise
 
@@ -39,6 +39,9 @@ class Chain:
         backwards: Whether the input goes into the last piece first.
         build: What it costs to make the pieces.
         apply: What it costs to apply them to a batch of the size that the chain was made for.
+
+    Attributes:
+        size: Entries of all pieces together.
     """
 
     program: Program
@@ -49,11 +52,12 @@ class Chain:
     build: float
     apply: float
 
-    @property
-    def size(self) -> int:
-        """Entries of all pieces together."""
-        bonds = (1, *self.bonds, 1)
-        return sum(r * c * a * b for r, c, (a, b) in zip(self.rows, self.columns, pairwise(bonds), strict=True))
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        # No property: torch.compile reads fields only.
+        sizes = zip(self.rows, self.columns, pairwise((1, *self.bonds, 1)), strict=True)
+        object.__setattr__(self, "size", sum(r * c * a * b for r, c, (a, b) in sizes))
 
 
 def is_ordered(layout: Layout) -> bool:
