@@ -24,6 +24,7 @@ from adqc.engine.split import Split, cut, slopes
 from adqc.geometry import Layout, Wiring
 
 MOST_PIECES = 4
+MOST_PLACES = 14
 FUSIONS = (Fusion(4, False), Fusion(6, False), Fusion(6, True))
 
 
@@ -96,7 +97,8 @@ def _make_chain(wiring: Wiring, layout: Layout, batch: int, use: str, kept: bool
         places = _places(wiring, slope)
         marks = sorted(places)
         for count in range(1, MOST_PIECES if use == "linear" else 2):
-            for chosen in combinations(marks, count):
+            # All places for two pieces; a choice of them for more, or a long chain would take a second to plan.
+            for chosen in combinations(marks if count == 1 else marks[:: 1 + len(marks) // MOST_PLACES], count):
                 shapes = _shapes(layout, chosen, [places[mark][1] + (not real) for mark in chosen])
                 if use == "conv" and shapes[0][1] > 1:
                     continue

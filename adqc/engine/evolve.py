@@ -142,14 +142,17 @@ class _Evolve(torch.autograd.Function):
         for at in range(len(steps) - 1, -1, -1):
             step, block = steps[at], blocks[at]
             if ctx.reversible and at:
-                x = _pull_operand(_as_product(result, block, step), block, step)
-                result = x if step.move is None else move_back(x, step.move)
+                x = result = _pull_operand(_as_product(result, block, step), block, step)
             else:
                 if at not in recent:
                     recent = _again(at, kept, blocks, steps, ctx.stretch)
                 x = recent.pop(at)
             grad = _as_product(grad, block, step)
             found[at] = _pull_block(grad, x, step)
+            # Each of these is as large as the state: none is held longer than it is needed.
+            del x
+            if ctx.reversible and at and step.move is not None:
+                result = move_back(result, step.move)
             if at or ctx.needs_input_grad[2]:
                 grad = _pull_operand(grad, block, step)
                 if step.move is not None:

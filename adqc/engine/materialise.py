@@ -25,6 +25,8 @@ from adqc.engine.split import halves, shorten, whole
 from adqc.geometry import Layout, Wiring
 
 FUSIONS = (Fusion(4, False), Fusion(6, False), Fusion(6, True))
+# Layers at which a deep circuit may go over from halves to the whole state; more of them would only cost time.
+SWITCHES = (4, 8)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ def make_plan(wiring: Wiring, layout: Layout, route: str = "auto") -> Plan:
 def _make_plan(wiring: Wiring, layout: Layout, route: str) -> Plan:
     depth = len(wiring.layers)
     route = "auto" if route == "matrix-free" else route
-    lasts = {"fused": [0], "halves": [depth]}.get(route) or sorted({0, depth, *range(2, min(depth, 12), 2)})
+    lasts = {"fused": [0], "halves": [depth]}.get(route) or sorted(
+        {0, depth, *(last for last in SWITCHES if last < depth)}
+    )
     plans = [plan for last in lasts for plan in _plans(wiring, layout, last)]
     if not plans:
         # One site, or one gate over all sites, cannot be cut.

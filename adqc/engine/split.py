@@ -85,7 +85,9 @@ def halves(wiring: Wiring) -> list[Split]:
     """Ways to cut a circuit in two, those with the least work first."""
     found: dict[tuple[int, int], tuple[float, Split]] = {}
     for slope in slopes(wiring):
-        for place in range(1 - len(wiring.layers), wiring.sites + len(wiring.layers)):
+        # Cuts far from the middle make one half nearly as large as the state.
+        middle = wiring.sites // 2 - slope * (len(wiring.layers) - 1)
+        for place in range(middle - 5, middle + 7):
             made = cut(wiring, (place,), slope)
             if made is None:
                 continue
