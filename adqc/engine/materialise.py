@@ -127,20 +127,7 @@ def build_weight(
     route: str = "auto",
     unitary: bool = False,
 ) -> Tensor:
-    """The weight.
-
-    Args:
-        gates: (G, 4, 4), in the order in which they act.
-        wiring: Where they act.
-        layout: Shape and order of the sites.
-        scale: (), multiplies the weight.
-        start: (Q, 2), the product state to begin with; None for |0…0>.
-        route: As for :func:`make_plan`.
-        unitary: Whether the gates are unitary.
-
-    Returns:
-        A real tensor of ``layout.shape``.
-    """
+    """The weight by the plan of its geometry; arguments as for :func:`adqc.engine.build`."""
     plan = make_plan(wiring, layout, route)
     if plan.head is None:
         assert plan.tail is not None, "a plan without a head has a tail"
