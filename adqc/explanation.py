@@ -85,7 +85,7 @@ def explain(layer: nn.Module, batch: int | Tensor, *, measure: bool = True) -> E
 
     Raises:
         TypeError: If the layer has no circuit of its own.
-        ValueError: If a convolution gets a number instead of an input.
+        ValueError: If the batch is no input of the layer and no number of at least 1, or a convolution gets a number.
 
     Example:
         >>> import adqc
@@ -122,6 +122,10 @@ def explain(layer: nn.Module, batch: int | Tensor, *, measure: bool = True) -> E
 
 def _prepare(layer: nn.Module, wall: BrickWall, batch: int | Tensor) -> tuple[str, Tensor, int]:
     device, dtype = wall.scale.device, wall.scale.dtype
+    if not isinstance(batch, Tensor) and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+        raise ValueError(f"explain needs an input, or a number of inputs of at least 1, got {batch!r}")
+    if isinstance(batch, Tensor) and isinstance(layer, nn.Linear) and batch.shape[-1:] != (wall.shape[1],):
+        raise ValueError(f"{type(layer).__name__} takes inputs of shape (…, {wall.shape[1]}), got {tuple(batch.shape)}")
     if isinstance(layer, nn.Embedding):
         index = batch if isinstance(batch, Tensor) else torch.randint(wall.shape[0], (batch,), device=device)
         return "lookup", index, index.numel()

@@ -144,6 +144,13 @@ class _Autocast:
 
     def __enter__(self) -> tuple[Tensor, Sequence[Tensor]]:
         if self.context is None:
+            wanted = self.matrices[0].dtype
+            if self.x.dtype != wanted:
+                # The type of error that torch's own layers raise here.
+                raise RuntimeError(
+                    f"a layer whose circuit is in {wanted} got an input in {self.x.dtype}: convert one of them, as in "
+                    f"x.to({wanted})"
+                )
             return self.x, self.matrices
         dtype = torch.get_autocast_dtype(self.x.device.type)
         self.context.__enter__()

@@ -48,3 +48,9 @@ def test_what_cannot_be_explained():
         adqc.explain(nn.Linear(3, 3), 1)
     with pytest.raises(ValueError, match="explain needs an input for Conv2d"):
         adqc.explain(adqc.nn.Conv2d(3, 8, 3), 4)
+    layer = adqc.nn.Linear(6, 5)
+    for batch in (0, -3, True, "x"):
+        with pytest.raises(ValueError, match="a number of inputs of at least 1, got"):
+            adqc.explain(layer, batch)
+    with pytest.raises(ValueError, match=r"Linear takes inputs of shape \(…, 6\), got \(3, 5\)"):
+        adqc.explain(layer, torch.randn(3, 5))

@@ -258,3 +258,9 @@ def test_threads_share_a_layer_whose_parameters_change():
         thread.join()
     assert len(wrong) == 120
     assert not any(wrong)
+
+
+def test_an_input_of_another_type_is_told():
+    layer = adqc.nn.Linear(12, 5, circuit=circuit())
+    with pytest.raises(RuntimeError, match=r"circuit is in torch.float32 got an input in torch.float64: convert one"):
+        layer(torch.zeros(3, 12, dtype=torch.float64))
