@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from adqc import engine
 from adqc.config import ROUTES, Circuit
+from adqc.constants import constant
 from adqc.engine.chain import Chain, as_matrices
 from adqc.engine.evolve import run_program
 from adqc.gates import GateFamily
-from adqc.geometry import Layout, Wiring, layout, wire
+from adqc.geometry import Layout, Wiring
 
 MAX_BYTES_SHARE = 0.8
 
@@ -40,6 +41,7 @@ class BrickWall(nn.Module):
     Attributes:
         gates: The stored parameters of all gates, (P,), in the order in which the gates act.
         scale: The number that multiplies the unit-norm state, ().
+        shape: Shape of the tensor.
         state: The product state to begin with, (Q, 2), for ``free``; else None.
 
     Raises:
@@ -70,8 +72,10 @@ class BrickWall(nn.Module):
         # The tensor made together with others, for each thread that is calling the model; see adqc.together_.
         self.ready: dict[int, Tensor] = {}
         self.config = Circuit() if config is None else config
-        self.layout: Layout = layout(shape, self.config.layout)
-        self.wiring: Wiring = wire(self.config.wiring, self.layout.sites, self.config.depth)
+        self.layout: Layout = self.config.arrange(shape)
+        self.wiring: Wiring = self.config.wire(self.layout.sites)
+        # Not the layout's, which has the axes of the configuration.
+        self.shape: tuple[int, ...] = tuple(int(n) for n in shape)
         self.family: GateFamily = self.config.family
         dtype = torch.get_default_dtype() if dtype is None else dtype
         if not dtype.is_floating_point:
@@ -125,7 +129,8 @@ class BrickWall(nn.Module):
             )
         params = self.family.near_identity(count, 0.0)
         added = self.family.matrices(params[known:])
-        if not torch.allclose(added, torch.eye(4, dtype=added.dtype, device="cpu").expand_as(added), atol=1e-9):
+        unit = torch.eye(2**self.family.sites, dtype=added.dtype, device="cpu")
+        if not torch.allclose(added, unit.expand_as(added), atol=1e-9):
             raise ValueError(
                 f"a deeper wall keeps the tensor only where the identity's parameters are known, which gate family "
                 f"{self.family.name!r} does not tell: start from a wall of the same depth, got {start.extra_repr()}"
@@ -133,11 +138,6 @@ class BrickWall(nn.Module):
         params[:known] = start.gate_parameters().detach().to("cpu", torch.float64)
         states = None if start.state is None else start.state.detach().to("cpu", torch.float64)
         return params, states, start.scale.detach().item()
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the tensor."""
-        return self.layout.shape
 
     @property
     def sites(self) -> int:
@@ -157,7 +157,11 @@ class BrickWall(nn.Module):
         count, each = len(self.wiring.gates), self.family.parameters
         if self._slots is None:
             return gates.view(count, each)
-        return gates.new_zeros(count * each).index_copy(0, self._stored_index(), gates).view(count, each)
+        empty = gates.new_zeros(count * each)
+        if self.family.columns:
+            assert self.family.identity is not None, "columns that are not stored are the identity's"
+            empty = constant(self.family.identity, gates).repeat(count)
+        return empty.index_copy(0, self._stored_index(), gates).view(count, each)
 
     def _stored_index(self) -> Tensor:
         index = self._index
@@ -168,7 +172,7 @@ class BrickWall(nn.Module):
         return index
 
     def matrices(self) -> Tensor:
-        """The gates, (G, 4, 4), in the order in which they act; at least float32, complex where the family is."""
+        """The gates, (G, 2^k, 2^k), in the order in which they act; at least float32, complex where the family is."""
         return self._matrices(self.gates)
 
     def _matrices(self, gates: Tensor) -> Tensor:
@@ -218,7 +222,7 @@ class BrickWall(nn.Module):
                 route=route,
                 unitary=self.family.unitary,
             )
-            return tensor.to(scale.dtype)
+            return tensor.reshape(self.shape).to(scale.dtype)
 
     def pieces(self, chain: Chain) -> list[Tensor]:
         """The circuit cut in pieces whose product is the tensor, for applying it without building it.
@@ -255,8 +259,12 @@ class BrickWall(nn.Module):
             raise ValueError("gate parameters must be finite, got NaN or infinity")
         if self._slots is not None:
             kept = flat.index_select(0, self._stored_index().to(flat.device))
-            if flat.abs().sum() - kept.abs().sum() > 1e-9 * (1 + flat.abs().sum()):
-                raise ValueError("gates on fresh qubits store fewer parameters: those not stored must be zero")
+            missed = (self._all_parameters(kept.to(self.gates)).flatten() - flat.to(self.gates)).abs().sum()
+            if missed > 1e-9 * (1 + flat.abs().sum()):
+                raise ValueError(
+                    "gates on fresh qubits store fewer parameters: those not stored must be "
+                    + ("the identity's" if self.family.columns else "zero")
+                )
             flat = kept
         self.gates.copy_(flat)
         return self

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from adqc import engine
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit, Fit
-from adqc.geometry import layout
 from adqc.selection import Choice, Select, Target, circuit_size, find_targets, select_targets
 from adqc.swap import dense_parameters, install_, remove_, undo_on_error
 from adqc.tables import make_table, progress_bar, to_text
@@ -328,7 +327,7 @@ def _row(choice: Choice) -> Row:
     wiring, parameters = circuit_size(target.shape, choice.config)
     route = choice.config.route
     if route == "auto":
-        route = engine.describe_route(wiring, layout(target.shape, choice.config.layout))
+        route = engine.describe_route(wiring, choice.config.arrange(target.shape))
     return Row(
         target.name, target.kind, target.shape, target.weights, qubits=wiring.sites, gates=len(wiring.gates),
         parameters=parameters, route=route, tied=tied,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from adqc.gates import FAMILIES, GateFamily, find_family
-from adqc.geometry import LAYOUTS, WIRINGS
+from adqc.geometry import LAYOUTS, WIRINGS, Layout, Wiring, layout, wire
 
 STARTS = ("auto", "haar", "layered", "near-identity")
 ROUTES = ("auto", "halves", "fused", "matrix-free", "network", "gates")
@@ -21,9 +22,14 @@ class Circuit:
     Args:
         depth: Number of brick layers (or sweeps of a staircase), at least 1.
         gate: Gate family: ``"cartan"`` (4 parameters, real), ``"so4"`` (6), ``"cartan-su4"`` (9, complex),
-            ``"su4"`` (15), ``"free"`` (16, ADTN), or one made by :func:`adqc.gate_family`.
+            ``"su4"`` (15), ``"free"`` (16, ADTN), ``"o8"``, ``"o16"``, ``"o32"`` or ``"o64"`` (orthogonal on three to
+            six qubits, trained in redundant coordinates), or one made by :func:`adqc.gate_family`.
         layout: Which qubit carries which bit: ``"interleaved"``, ``"rows-first"`` or the bit number of each site.
         wiring: ``"brick-wall"`` or ``"staircase"``.
+        stride: Of a staircase of gates on k > 2 qubits: how many sites further the next gate begins, 1 to k - 1. One
+            sweep has bonds of 2^(k - stride).
+        axes: Axes that the weight is seen with, in the place of its own: ``(256, 28, 28)`` for one of (256, 784) whose
+            inputs are images, so that neighbouring qubits carry rows and columns of pixels. None for its own.
         start: ``"haar"`` (random gates), ``"layered"`` (first two layers random, the rest near the identity),
             ``"near-identity"``, or ``"auto"``: haar up to depth 6, layered beyond.
         route: How the weight is built: ``"halves"`` (two halves, one product), ``"fused"`` (gates fused into blocks, on
@@ -45,6 +51,8 @@ class Circuit:
     wiring: str = "brick-wall"
     start: str = "auto"
     route: str = "auto"
+    stride: int = 1
+    axes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.depth, bool) or not isinstance(self.depth, int) or self.depth < 1:
@@ -66,6 +74,41 @@ class Circuit:
             if value not in known:
                 raise ValueError(f"unknown {field} {value!r}: use one of {', '.join(known)}")
 
+        self._check_stride()
+        if self.axes is not None:
+            object.__setattr__(self, "axes", _sizes(self.axes))
+
+    def _check_stride(self) -> None:
+        width = self.family.sites
+        if isinstance(self.stride, bool) or not isinstance(self.stride, int) or not 1 <= self.stride < max(2, width):
+            raise ValueError(
+                f"stride counts sites from gate to gate and must leave neighbours one qubit in common: expected 1 to "
+                f"{max(1, width - 1)} for gate {self.family.name!r}, got {self.stride!r}"
+            )
+        if self.stride > 1 and self.wiring != "staircase":
+            raise ValueError(f"stride={self.stride} is for the wiring 'staircase', got {self.wiring!r}")
+
+    def arrange(self, shape: Sequence[int]) -> Layout:
+        """Which site carries which bit of a weight of this shape, seen with the axes of this configuration.
+
+        Raises:
+            ValueError: If the axes hold another number of entries, or the layout does not fit.
+        """
+        if self.axes is not None and math.prod(self.axes) != math.prod(shape):
+            raise ValueError(
+                f"axes {self.axes} hold {math.prod(self.axes):,} entries, but the weight of shape {tuple(shape)} has "
+                f"{math.prod(shape):,}"
+            )
+        return layout(shape if self.axes is None else self.axes, self.layout)
+
+    def wire(self, sites: int) -> Wiring:
+        """The gates on this many sites.
+
+        Raises:
+            ValueError: If its gates do not fit.
+        """
+        return wire(self.wiring, sites, self.depth, width=self.family.sites, stride=self.stride)
+
     @property
     def family(self) -> GateFamily:
         """The gate family itself."""
@@ -77,7 +120,10 @@ class Circuit:
         values["gate"] = self.family.name
         if not isinstance(self.layout, str):
             values["layout"] = list(self.layout)
-        return values
+        if self.axes is not None:
+            values["axes"] = list(self.axes)
+        # What a circuit does not use is not told, as in files that are older than these fields.
+        return {name: value for name, value in values.items() if (name, value) not in (("stride", 1), ("axes", None))}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, families: tuple[GateFamily, ...] = ()) -> Circuit:
@@ -115,6 +161,16 @@ def _whole_numbers(order: Any) -> tuple[int, ...]:
             f"ones are {', '.join(LAYOUTS)}"
         )
     return numbers
+
+
+def _sizes(axes: Any) -> tuple[int, ...]:
+    try:
+        sizes = tuple(operator.index(size) for size in axes)
+    except TypeError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"axes are sizes of at least 1, such as (256, 28, 28), got {axes!r}")
+    return sizes
 
 
 FIT_METHODS = ("polar", "adam", "lbfgs")

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from adqc.brickwall import BrickWall
 from adqc.engine import cost, describe_route
-from adqc.engine.chain import make_chain
 from adqc.engine.materialise import make_plan
-from adqc.matrix_free import choose, predict
+from adqc.matrix_free import choose, find_chain, predict
 from adqc.tables import make_table, to_text
 
 # A layer is used in three situations; whether a backward pass follows, and whether what is built is kept.
@@ -100,7 +99,7 @@ def explain(layer: nn.Module, batch: int | Tensor, *, measure: bool = True) -> E
     ways = []
     for situation, (training, kept) in SITUATIONS.items():
         rounded = 1 << max(0, count - 1).bit_length()
-        chain = make_chain(wall.wiring, wall.layout, rounded, use=use, kept=kept, real=wall.family.real)
+        chain = find_chain(wall, rounded, use=use, kept=kept)
         taken = choose(wall, count, use=use, kept=kept, training=training)
         built = cost.dense(wall.shape[0], math.prod(wall.shape[1:]), rounded, use=use)
         built += 0 if kept else make_plan(wall.wiring, wall.layout).seconds

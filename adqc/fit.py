@@ -170,7 +170,7 @@ def _sweep_(wall: BrickWall, target: Tensor, fit: Fit, progress: Progress | None
     history: list[float] = []
     stages = _stages(wall.wiring, fit.sweeps, behind=wall.state is not None) if fit.grow else []
     if stages:
-        unit = torch.eye(4, dtype=gates[0].dtype, device=gates[0].device)
+        unit = torch.eye(2**wall.family.sites, dtype=gates[0].dtype, device=gates[0].device)
         sweeper.gates = [gate if k in stages[0][0] else unit for k, gate in enumerate(gates)]
         for active, sweeps in stages:
             sweeper, errors = _run(sweeper, active, sweeps, fit, progress, len(history))
@@ -236,7 +236,7 @@ def _run(
 
 def _make_goal(target: Tensor, layout: Layout) -> Goal:
     # Two steps, so that neither very small nor very large weights lose their norm.
-    target = target / target.abs().max()
+    target = (target / target.abs().max()).reshape(layout.shape)
     state = to_state(target / target.norm(), layout).contiguous()
     if layout.shape == layout.padded:
         return Goal(state)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from adqc.cartan import cartan_matrices
+from adqc.orthogonal import orthogonal_matrices, orthogonal_operations, orthogonal_start
 
 # The Pauli words of qml.SpecialUnitary(·, wires of two), in its own order.
 PAULI_WORDS = ("IX", "IY", "IZ", "XI", "XX", "XY", "XZ", "YI", "YX", "YY", "YZ", "ZI", "ZX", "ZY", "ZZ")
@@ -47,6 +49,8 @@ class GateFamily:
             that still hold |0>.
         identity: Parameters of the identity gate; None means all zero.
         sites: Number of qubits that a gate acts on.
+        columns: Whether the parameters are the entries of a matrix, of which a gate stores the columns that its fresh
+            wires, which hold |0>, let through; the other columns are the identity's.
     """
 
     name: str
@@ -60,9 +64,13 @@ class GateFamily:
     start: Callable[[Tensor, torch.Generator | None], Tensor] | None = None
     identity: tuple[float, ...] | None = None
     sites: int = field(default=2)
+    columns: bool = False
 
     def stored(self, fresh: Sequence[bool]) -> tuple[int, ...]:
         """The parameters that a gate with these fresh wires stores."""
+        if self.columns:
+            size, closed = 2**self.sites, sum(2**k for k, new in enumerate(reversed(fresh)) if new)
+            return tuple(row * size + column for row in range(size) for column in range(size) if not column & closed)
         kept = self.minimal if all(fresh) else self.edge if any(fresh) else None
         return tuple(range(self.parameters)) if kept is None else kept
 
@@ -285,7 +293,21 @@ FREE = GateFamily(
     start=_free_start,
     identity=tuple(float(k % 5 == 0) for k in range(16)),
 )
-FAMILIES = {family.name: family for family in (CARTAN, SO4, CARTAN_SU4, SU4, FREE)}
+# O(8) on three qubits to O(64) on six.
+WIDE = tuple(
+    GateFamily(
+        f"o{2**sites}",
+        4**sites,
+        orthogonal_operations,
+        orthogonal_matrices,
+        start=partial(orthogonal_start, sites=sites),
+        identity=tuple(float(k % (2**sites + 1) == 0) for k in range(4**sites)),
+        sites=sites,
+        columns=True,
+    )
+    for sites in (3, 4, 5, 6)
+)
+FAMILIES = {family.name: family for family in (CARTAN, SO4, CARTAN_SU4, SU4, FREE, *WIDE)}
 
 
 def find_family(gate: str | GateFamily) -> GateFamily:

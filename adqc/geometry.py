@@ -77,36 +77,54 @@ class Wiring:
         return tuple(tuple(found[at]) for at in sorted(found))
 
 
-def brick_wall(sites: int, depth: int) -> Wiring:
+def brick_wall(sites: int, depth: int, *, width: int = 2) -> Wiring:
     """The native wiring: ``depth`` brick layers on (0,1),(2,3),… and (1,2),(3,4),… in turn, even first.
+
+    Bricks of ``width`` sites lie side by side; every other layer begins ``width // 2`` sites further in.
 
     Source: arXiv:2305.06058, Fig. 1; arXiv:2104.14949, Fig. 1.
     """
-    rows = [[(s, s + 1) for s in range(layer % 2, sites - 1, 2)] for layer in range(depth)]
+    rows = [
+        [tuple(range(s, s + width)) for s in range(layer % 2 * (width // 2), sites - width + 1, width)]
+        for layer in range(depth)
+    ]
     return Wiring(sites, tuple(chain.from_iterable(rows)), tuple(len(row) for row in rows))
 
 
-def staircase(sites: int, depth: int) -> Wiring:
+def staircase(sites: int, depth: int, *, width: int = 2, stride: int = 1) -> Wiring:
     """``depth`` sweeps of gates (0,1),(1,2),…,(Q-2,Q-1), one gate after another.
 
-    One sweep prepares matrix product states of bond 2 (arXiv:1908.07958).
+    Gates of ``width`` sites begin ``stride`` sites after one another, or less: they are spread evenly, so that the last
+    one ends at the last site. One sweep prepares matrix product states of bond ``2^(width - stride)``
+    (arXiv:1908.07958).
     """
-    sweep = [(s, s + 1) for s in range(sites - 1)]
+    steps = max(0, -(-(sites - width) // stride))
+    firsts = [round(k * (sites - width) / steps) if steps else 0 for k in range(steps + 1)] if sites >= width else []
+    sweep = [tuple(range(first, first + width)) for first in firsts]
     return Wiring(sites, tuple(sweep * depth), (len(sweep),) * depth)
 
 
-def wire(kind: str, sites: int, depth: int) -> Wiring:
+def wire(kind: str, sites: int, depth: int, *, width: int = 2, stride: int = 1) -> Wiring:
     """The wiring named ``kind``: one of :data:`WIRINGS`.
 
+    Args:
+        kind: Its name.
+        sites: Number of qubits.
+        depth: Number of brick layers or sweeps.
+        width: Number of neighbouring sites that a gate acts on.
+        stride: Of a staircase, the sites from the beginning of one gate to that of the next.
+
     Raises:
-        ValueError: If the name is unknown or the depth is below 1.
+        ValueError: If the name is unknown, the depth is below 1, or gates of more than two sites do not fit.
     """
     if depth < 1:
         raise ValueError(f"depth counts layers of gates and must be at least 1, got {depth}")
+    if width > 2 and sites < width:
+        raise ValueError(f"gates on {width} qubits need a weight of at least {2**width} entries, got {sites} qubits")
     if kind == "brick-wall":
-        return brick_wall(sites, depth)
+        return brick_wall(sites, depth, width=width)
     if kind == "staircase":
-        return staircase(sites, depth)
+        return staircase(sites, depth, width=width, stride=stride)
     raise ValueError(f"unknown wiring {kind!r}: use one of {', '.join(WIRINGS)}")
 
 

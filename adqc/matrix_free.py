@@ -34,18 +34,25 @@ def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool)
         return None
     # Few sizes, so that few plans are made: what is right for one batch is right for one a little larger.
     rounded = 1 << max(0, batch - 1).bit_length()
-    chain = make_chain(wall.wiring, wall.layout, rounded, use=use, kept=kept, real=wall.family.real)
+    chain = find_chain(wall, rounded, use=use, kept=kept)
     if route == "matrix-free":
         if chain is None:
             raise ValueError(
                 f"a circuit of shape {wall.shape}, layout {wall.config.layout!r}, cannot be applied without its weight "
-                f"here: use route='auto', or layout='rows-first' for a convolution"
+                f"here: use route='auto', or layout='rows-first' for a convolution, and the weight's own axes"
             )
         return chain
     if chain is None:
         return None
     free, built = predict(wall, chain, rounded, use=use, kept=kept, training=training)
     return chain if free < built else None
+
+
+def find_chain(wall: BrickWall, batch: int, *, use: str, kept: bool) -> Chain | None:
+    """The chain of a circuit, see :func:`adqc.engine.chain.make_chain`; None where it sees other axes."""
+    if wall.config.axes is not None:
+        return None
+    return make_chain(wall.wiring, wall.layout, batch, use=use, kept=kept, real=wall.family.real)
 
 
 def predict(wall: BrickWall, chain: Chain, batch: int, *, use: str, kept: bool, training: bool) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
-from adqc.geometry import Wiring, layout, wire
+from adqc.geometry import Wiring
 from adqc.nn import PAIRS, compressed_type
 from adqc.parametrization import find_circuit
 
@@ -205,7 +205,7 @@ def circuit_size(shape: Sequence[int], config: Circuit) -> tuple[Wiring, int]:
     Raises:
         ValueError: If the circuit cannot have this shape.
     """
-    wiring = wire(config.wiring, layout(shape, config.layout).sites, config.depth)
+    wiring = config.wire(config.arrange(shape).sites)
     family = config.family
     gates = sum(len(family.stored(fresh)) for fresh in wiring.fresh)
     return wiring, gates + 1 + (0 if family.unitary else 2 * wiring.sites)

@@ -19,8 +19,8 @@ from adqc.brickwall import BrickWall, free_memory
 from adqc.circuit import tensor_from_pennylane, tensor_from_quimb
 from adqc.config import ROUTES
 from adqc.engine.arrange import to_tensor
-from adqc.engine.chain import make_chain
 from adqc.layer_oracle import example_input, expected_output
+from adqc.matrix_free import find_chain
 from adqc.nn import PAIRS
 from adqc.qasm import card, from_qasm, to_qasm
 from adqc.readers import READERS, missing_package
@@ -281,7 +281,7 @@ def pieces_fit(layer: nn.Module) -> bool:
     use = "linear" if isinstance(layer, nn.Linear) else "lookup" if isinstance(layer, nn.Embedding) else "conv"
     # Of a convolution the positions of all samples count, some 27 of each at the most.
     for batch, kept in itertools.product((*BATCHES, 32 * BATCHES[-1]), (False, True)):
-        chain = make_chain(wall.wiring, wall.layout, batch, use=use, kept=kept, real=wall.family.real)
+        chain = find_chain(wall, batch, use=use, kept=kept)
         if chain is not None and chain.size > max(MOST_PIECES, 8 * 2**wall.sites):
             return False
     return True
@@ -335,7 +335,7 @@ def _compare_qasm(name: str, wall: BrickWall, expected: Tensor, text: str | None
             yield Row(name, wall.sites, route, None, None, f"{missing} is not installed")
             continue
         state = read_state(given, which).real.to(expected.device)
-        tensor = to_tensor(state, wall.layout) * wall.scale.detach()
+        tensor = to_tensor(state, wall.layout).reshape(wall.shape) * wall.scale.detach()
         yield Row(name, wall.sites, route, _difference((tensor,), (expected,)), None)
 
 
