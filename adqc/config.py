@@ -24,7 +24,8 @@ class Circuit:
         gate: Gate family: ``"cartan"`` (4 parameters, real), ``"so4"`` (6), ``"cartan-su4"`` (9, complex),
             ``"su4"`` (15), ``"free"`` (16, ADTN), ``"o8"``, ``"o16"``, ``"o32"`` or ``"o64"`` (orthogonal on three to
             six qubits, trained in redundant coordinates), or one made by :func:`adqc.gate_family`.
-        layout: Which qubit carries which bit: ``"interleaved"``, ``"rows-first"`` or the bit number of each site.
+        layout: Which qubit carries which bit: ``"interleaved"``, ``"grouped"``, ``"rows-first"`` or the bit number of
+            each site.
         wiring: ``"brick-wall"`` or ``"staircase"``.
         stride: Of a staircase of gates on k > 2 qubits: how many sites further the next gate begins, 1 to k - 1. One
             sweep has bonds of 2^(k - stride).

@@ -18,8 +18,10 @@ from torch import Tensor
 from adqc.brickwall import BrickWall
 from adqc.config import Fit
 from adqc.engine.arrange import to_state
+from adqc.engine.statevector import run_gates
 from adqc.gauge import coordinates
 from adqc.geometry import Layout, Wiring
+from adqc.minimal import decompose, has_minimal_form, set_isometries_
 from adqc.sweeps import Goal, LeastSquares, Polar, Sweeper
 
 Progress = Callable[[int, int, float], None]
@@ -57,7 +59,8 @@ def fit_(wall: BrickWall, target: Tensor, *, fit: Fit | None = None, progress: P
         wall: The wall; its parameters are replaced. It never ends worse than it began (at its best scale).
         target: Real tensor of ``wall.shape``, finite.
         fit: How; None for the default ``Fit()``. ``"polar"`` sweeps over the gates, by polar factors for unitary
-            families and by least squares for ``free``; ``fit.grow`` is for these sweeps. ``"adam"`` and ``"lbfgs"``
+            families and by least squares for ``free``; ``fit.grow`` is for these sweeps. One staircase of wide gates
+            is found at once, by singular-value decompositions. ``"adam"`` and ``"lbfgs"``
             take ``fit.sweeps`` steps on the wall's parameters, from where they are.
         progress: Called as ``progress(step, total, error)`` after every sweep or step.
 
@@ -80,7 +83,8 @@ def fit_(wall: BrickWall, target: Tensor, *, fit: Fit | None = None, progress: P
     fit = Fit() if fit is None else fit
     began = time.perf_counter()
     target = _checked(wall, target)
-    if fit.method == "polar" and wall.family.name not in _SWEPT:
+    direct = has_minimal_form(wall.config)
+    if fit.method == "polar" and wall.family.name not in _SWEPT and not direct:
         raise ValueError(
             f"gate family {wall.family.name!r} has no inverse that polar sweeps need: use Fit(method='adam') or "
             "Fit(method='lbfgs')"
@@ -92,7 +96,7 @@ def fit_(wall: BrickWall, target: Tensor, *, fit: Fit | None = None, progress: P
             return FitResult(0.0, time.perf_counter() - began, 0, (0.0,))
         history = [before]
         if fit.sweeps and (wall.gates.numel() or wall.state is not None):
-            improve = _sweep_ if fit.method == "polar" else _descend_
+            improve = _descend_ if fit.method != "polar" else _decompose_ if direct else _sweep_
             history += improve(wall, target, fit, progress)
         after = settle_(wall, target)
         if not after <= before:
@@ -148,6 +152,34 @@ def _checked(wall: BrickWall, target: Tensor) -> Tensor:
     if bad:
         raise ValueError(f"the target holds {bad} entries that are NaN or infinite: repair the weight before the fit")
     return target.to(wall.scale.device)
+
+
+def _decompose_(wall: BrickWall, target: Tensor, fit: Fit, progress: Progress | None) -> list[float]:
+    """Find a staircase of wide gates by singular-value decompositions of the weight; the error after each round.
+
+    What the crop hides is free: each round fills it with what the circuit of the last one has there.
+    """
+    dtype = torch.float64 if math.prod(wall.layout.padded) <= _DOUBLE_UP_TO else torch.float32
+    goal = _make_goal(target.detach().to(dtype), wall.layout)
+    work = copy.deepcopy(wall).to(dtype)
+    filled, error, history = goal.target, math.inf, []
+    for step in range(fit.sweeps):
+        set_isometries_(work, decompose(filled, wall.wiring))
+        with torch.no_grad():
+            state = run_gates(work.matrices(), wall.wiring)
+            found, scale = goal.measure(state)
+        if not found < error:
+            break
+        history.append(found)
+        with torch.no_grad():
+            for parameter, new in zip(wall.parameters(), work.parameters(), strict=True):
+                parameter.copy_(new)
+        if progress is not None:
+            progress(step + 1, fit.sweeps, found)
+        if goal.seen is None or error - found < fit.tolerance:
+            break
+        error, filled = found, goal.target + scale * state * (1 - goal.seen)
+    return history
 
 
 # --- sweeps -----------------------------------------------------------------------------------------------------

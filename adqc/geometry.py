@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 
 WIRINGS = ("brick-wall", "staircase")
-LAYOUTS = ("interleaved", "rows-first")
+LAYOUTS = ("interleaved", "grouped", "rows-first")
+# Bits of one axis that stand together where groups of bits take turns.
+GROUP = 3
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,9 @@ def layout(shape: Sequence[int], order: str | Sequence[int] = "interleaved") -> 
 
     Args:
         shape: The weight's shape.
-        order: ``"interleaved"`` (the axes' bits take turns along the chain, most significant first),
-            ``"rows-first"`` (all bits of the first axis, then the next), or the bit number of each site.
+        order: ``"interleaved"`` (the axes' bits take turns along the chain, most significant first), ``"grouped"``
+            (they take turns by threes), ``"rows-first"`` (all bits of the first axis, then the next), or the bit number
+            of each site.
 
     Raises:
         ValueError: If the name is unknown or the order is not a permutation.
@@ -194,9 +197,13 @@ def layout(shape: Sequence[int], order: str | Sequence[int] = "interleaved") -> 
         return Layout(shape, tuple(int(b) for b in order))
     if order == "rows-first":
         return Layout(shape, tuple(range(total)))
-    if order == "interleaved":
+    if order in ("interleaved", "grouped"):
+        most = GROUP if order == "grouped" else 1
         starts = [sum(bits[:axis]) for axis in range(len(bits))]
-        columns = [range(start, start + count) for start, count in zip(starts, bits, strict=True)]
-        turns = [bit for row in zip_longest(*columns) for bit in row if bit is not None]
+        columns = [
+            [range(bit, min(bit + most, start + count)) for bit in range(start, start + count, most)]
+            for start, count in zip(starts, bits, strict=True)
+        ]
+        turns = [bit for row in zip_longest(*columns, fillvalue=()) for group in row for bit in group]
         return Layout(shape, tuple(turns or range(total)))
     raise ValueError(f"unknown layout {order!r}: use one of {', '.join(LAYOUTS)}, or an explicit order of sites")

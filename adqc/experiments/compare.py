@@ -21,14 +21,16 @@ from typing import Any
 from torch import nn
 
 from adqc.baselines import METHODS, allot
+from adqc.config import Circuit
 from adqc.experiments.compare_page import describe, table, to_markdown
-from adqc.experiments.methods import ALL, FACTORS, FAMILIES, FLAT, WHOLE
+from adqc.experiments.depths import choose_depths, choose_widths
+from adqc.experiments.methods import ALL, CIRCUITS, FACTORS, FLAT, WHOLE
 from adqc.experiments.models import narrow_model
 from adqc.experiments.page import write_page
 from adqc.experiments.recipe import Recipe
 from adqc.experiments.sources import SOURCES
 from adqc.experiments.training import write_atomically
-from adqc.experiments.workshop import DENSE_ORDER, Workshop, choose_depths
+from adqc.experiments.workshop import DENSE_ORDER, Workshop
 from adqc.tables import make_table, progress_bar
 
 
@@ -150,15 +152,23 @@ class Comparison:
             return False
         return True
 
-    def _plan(self, method: str, budget: int) -> dict[str, int]:
-        """Depth of each circuit, or budget of each rival; refuses what does not fit."""
-        shop = self.shop
-        if method in FAMILIES:
-            configs = {name: dataclasses.replace(config, gate=method) for name, config in shop.configs.items()}
-            return choose_depths(budget, shop.shapes, configs)
-        if method == "narrow":
+    def _plan(self, method: str, budget: int) -> None:
+        """Refuses what does not fit."""
+        if method in CIRCUITS:
+            self._configs(method, budget)
+        elif method == "narrow":
             self._narrow(budget, seed=None)
-        return allot(budget, shop.shapes, method=method) if method in METHODS else {}
+        elif method in METHODS:
+            allot(budget, self.shop.shapes, method=method)
+
+    def _configs(self, method: str, budget: int) -> dict[str, Circuit]:
+        """The circuit of each layer: as deep, or of gates as wide, as fits."""
+        shop = self.shop
+        if method == "wide":
+            return choose_widths(budget, shop.shapes, self.recipe.wide)
+        configs = {name: dataclasses.replace(config, gate=method) for name, config in shop.configs.items()}
+        depths = choose_depths(budget, shop.shapes, configs)
+        return {name: dataclasses.replace(config, depth=depths[name]) for name, config in configs.items()}
 
     def _narrow(self, budget: int, seed: int | None) -> nn.Module:
         whole = sum(parameter.numel() for parameter in self.recipe.make_model().parameters())
@@ -223,12 +233,8 @@ class Comparison:
             dense = shop.dense(seed, holdout=holdout)
             if method == "dense":
                 return copy.deepcopy(dense), {}
-            if method in FAMILIES:
-                depths = self._plan(method, budget)
-                configs = {
-                    name: dataclasses.replace(config, gate=method, depth=depths[name])
-                    for name, config in shop.configs.items()
-                }
+            if method in CIRCUITS:
+                configs = self._configs(method, budget)
                 return shop.circuit(dense, configs, seed, fit=self.recipe.fit if fitted else None)
             return shop.rival(dense, method, budget, seed, fitted=fitted)
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from adqc.baselines import METHODS
 
 FAMILIES = ("cartan", "so4", "su4", "free")
+CIRCUITS = (*FAMILIES, "wide")
 # Their parameters do not depend on the budget.
 FLAT = ("dense", "frozen")
 # What they train is the network itself: their rates are factors of the recipe's.
 WHOLE = ("dense", "frozen", "narrow")
-ALL = (*FAMILIES, *METHODS, "narrow", "dense")
+ALL = (*CIRCUITS, *METHODS, "narrow", "dense")
 TITLES = {
     "cartan": "ADQC, minimal gates",
     "so4": "ADQC, SO(4) gates",
     "su4": "ADQC, SU(4) gates",
     "free": "ADTN, free gates",
+    "wide": "ADQC, wide gates",
     "frozen": "frozen at random",
     "low-rank": "low rank",
     "hashing": "hashing",

@@ -128,6 +128,10 @@ class Aims:
     parameters: int = 0
 
 
+# One sweep of wide gates, see Recipe.wide.
+WIDE = {"depth": 1, "gate": "o16", "wiring": "staircase", "stride": 2, "layout": "grouped"}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """An experiment.
@@ -141,6 +145,8 @@ class Recipe:
         train_images: Number of training images to use; 0 for all.
         test_images: Number of test images to use; 0 for all.
         circuits: Which layers become circuits (names, or ``re:`` patterns), and which circuit each gets.
+        wide: What a comparison's wide gates have beside the gate: axes or layout of a layer. It takes ``"grouped"`` and
+            the weight's own axes where nothing is said.
         dense: Training of the dense network.
         fit: Stage 1; without sweeps the circuits start at random.
         rescale: Give every circuit the norm of the trained weight after stage 1. The best fit is a short vector, from
@@ -156,6 +162,7 @@ class Recipe:
     model: str
     data: str
     circuits: dict[str, Circuit]
+    wide: dict[str, Circuit] = field(default_factory=dict)
     seed: int = 0
     train_images: int = 0
     test_images: int = 0
@@ -190,7 +197,8 @@ class Recipe:
         plain = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
         for name in ("dense", "fit", "finetune", "aims"):
             plain[name] = dataclasses.asdict(plain[name])
-        plain["circuits"] = {name: config.to_dict() for name, config in self.circuits.items()}
+        for name in ("circuits", "wide"):
+            plain[name] = {layer: config.to_dict() for layer, config in plain[name].items()}
         plain["controls"] = {name: dataclasses.asdict(control) for name, control in self.controls.items()}
         return plain
 
@@ -231,6 +239,9 @@ def load_recipe(name: str | Path, *, quick: bool = False, changes: Iterable[str]
     layers = values.get("circuits", {})
     if isinstance(layers, dict) and isinstance(shared, dict):
         values["circuits"] = {key: {**shared, **own} if isinstance(own, dict) else own for key, own in layers.items()}
+    wide = values.get("wide", {})
+    if isinstance(wide, dict):
+        values["wide"] = {key: {**WIDE, **own} if isinstance(own, dict) else own for key, own in wide.items()}
     recipe: Recipe = _build(Recipe, {"name": stem, **values, "quick": quick}, "")
     return recipe
 

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from adqc.compress import compress_
 from adqc.config import Circuit, Fit
 from adqc.experiments.batches import Batches
 from adqc.experiments.data import Images, read
+from adqc.experiments.depths import dimension, stored
 from adqc.experiments.processes import join_processes
 from adqc.experiments.recipe import Recipe, Training
 from adqc.experiments.sources import SOURCES
 from adqc.experiments.summary import describe_machine
 from adqc.experiments.training import History, train, write_atomically
-from adqc.selection import circuit_size, find_targets, select_targets
+from adqc.selection import find_targets, select_targets
 
 # Different parts of one experiment draw from different streams, so that changing one leaves the others alone.
 CIRCUITS, CONTROLS, DENSE_ORDER, ORDER = 1, 2, 3, 4
@@ -271,7 +272,7 @@ class Workshop:
             {"layer": row.name, "parameters": row.parameters, "relative_error": row.relative_error}
             for row in report.compressed
         ]
-        return model, {"layers": layers, "depths": {name: config.depth for name, config in configs.items()}}
+        return model, {"layers": layers, "circuits": {name: config.to_dict() for name, config in configs.items()}}
 
     def rival(
         self, dense: nn.Module, method: str, budget: int, seed: int, *, fitted: bool
@@ -297,70 +298,15 @@ def shorten(images: Images, recipe: Recipe) -> Images:
     )
 
 
-def choose_depths(budget: int, shapes: Mapping[str, Sequence[int]], configs: Mapping[str, Circuit]) -> dict[str, int]:
-    """The deepest circuits whose parameters fit a budget: one depth for all, then the largest layers one more.
-
-    Args:
-        budget: Largest number of parameters of all circuits.
-        shapes: Name of each layer and the shape of its weight.
-        configs: The circuit of each layer; its depth counts for nothing.
-
-    Raises:
-        ValueError: If not even depth 1 fits.
-
-    Example:
-        >>> choose_depths(300, {"fc1": (256, 784)}, {"fc1": Circuit()})
-        {'fc1': 9}
-    """
-
-    def size(name: str, depth: int) -> int:
-        return circuit_size(shapes[name], dataclasses.replace(configs[name], depth=depth))[1]
-
-    depths = dict.fromkeys(shapes, 1)
-    least = sum(size(name, 1) for name in shapes)
-    if least > budget:
-        raise ValueError(f"the circuits take at least {least:,} parameters, not {budget:,}")
-    used = {name: size(name, 1) for name in shapes}
-    while True:  # Deeper circuits always store more, so this ends.
-        deeper = {name: size(name, depths[name] + 1) for name in shapes}
-        if sum(deeper.values()) > budget:
-            break
-        depths, used = {name: depth + 1 for name, depth in depths.items()}, deeper
-    for name in sorted(shapes, key=lambda name: -torch.Size(shapes[name]).numel()):
-        if sum(used.values()) - used[name] + deeper[name] <= budget:
-            depths[name], used[name] = depths[name] + 1, deeper[name]
-    return depths
-
-
-def dimension(wall: BrickWall) -> int:
-    """Number of a circuit's parameters less those that only choose between equal circuits (the gauge); at least that
-    many are redundant.
-
-    Every wire between two gates carries a change of basis: a rotation where gates are real and unitary, a unitary one
-    where they are complex, any 2 × 2 matrix where they are free. Gates that meet |0> keep only what it can see.
-    """
-    family, wiring = wall.family, wall.wiring
-    if family.unitary:
-        minimal = {"so4": "cartan", "su4": "cartan-su4"}.get(family.name)
-        if minimal is None:
-            return wall.parameter_count
-        smaller: int = circuit_size(wall.shape, dataclasses.replace(wall.config, gate=minimal))[1]
-        return smaller
-    inner = sum(not fresh for pair in wiring.fresh for fresh in pair)
-    gates = sum(4 << sum(not fresh for fresh in pair) for pair in wiring.fresh)
-    # A factor can go from gate to gate, too, so that one number holds all of them.
-    idle = sum(not touched for touched in wiring.wires)
-    return gates - 3 * inner - (len(wiring.gates) - 1) + idle
-
-
 def count(model: nn.Module) -> dict[str, int]:
     """Numbers stored in the place of the layers' weights, without their gauge, and in the whole network."""
     walls = [module for module in model.modules() if isinstance(module, BrickWall)]
     rivals = [module for module in model.modules() if isinstance(module, Baseline)]
+    trained = sum(wall.parameter_count for wall in walls)
     return {
-        "parameters": sum(wall.parameter_count for wall in walls) + sum(rival.parameter_count for rival in rivals),
+        "parameters": sum(map(stored, walls)) + sum(rival.parameter_count for rival in rivals),
         "dimension": sum(map(dimension, walls)) + sum(rival.dimension for rival in rivals),
-        "whole": sum(parameter.numel() for parameter in model.parameters()),
+        "whole": sum(parameter.numel() for parameter in model.parameters()) - trained + sum(map(stored, walls)),
     }
 
 
