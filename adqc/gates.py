@@ -50,7 +50,7 @@ class GateFamily:
         identity: Parameters of the identity gate; None means all zero.
         sites: Number of qubits that a gate acts on.
         columns: Whether the parameters are the entries of a matrix, of which a gate stores the columns that its fresh
-            wires, which hold |0>, let through; the other columns are the identity's.
+            wires, which hold |0>, let through; the other columns, and the gate's, are zero.
     """
 
     name: str

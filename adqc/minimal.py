@@ -45,10 +45,10 @@ def isometries(wall: BrickWall) -> list[Tensor]:
 @torch.no_grad()
 def set_isometries_(wall: BrickWall, found: list[Tensor]) -> BrickWall:
     """Write gates that are known on what they meet, (2^k, c) each with orthonormal columns."""
-    params = wall.family.near_identity(len(found), 0.0).unflatten(1, (2**wall.family.sites, -1))
+    size = 2**wall.family.sites
+    params = torch.zeros(len(found), size, size, dtype=torch.float64)
     for gate, isometry in zip(params, found, strict=True):
         gate[:, :: len(isometry) // isometry.shape[1]] = isometry.to(gate)
-    # The columns beside them are not stored.
     return wall.set_gate_parameters_(params.flatten(1).to(wall.gates))
 
 

@@ -15,45 +15,56 @@ from torch import Tensor
 
 
 def orthonormalise(entries: Tensor) -> Tensor:
-    """Gram-Schmidt on the columns, those first whose last bits are zero.
-
-    A gate that meets |0> on its last wires uses only columns of that kind; so they depend on each other alone.
+    """Gram-Schmidt on the columns; those that are zero stay so.
 
     Args:
-        entries: (…, n, n), real, n a power of two; regular.
+        entries: (…, n, n), real; the columns that are not zero independent.
 
     Returns:
-        (…, n, n), orthogonal.
+        (…, n, n), orthonormal columns and zero ones.
     """
-    order, back = _order(entries.shape[-1])
-    q, r = torch.linalg.qr(entries[..., order])
+    empty = (entries == 0).all(dim=-2)
+    # Rows of their own keep zero columns independent of the others, which they do not change.
+    q, r = torch.linalg.qr(torch.cat([entries, torch.diag_embed(empty.to(entries.dtype))], dim=-2))
     # The columns that Gram-Schmidt gives, as the signs of a QR decomposition are free.
     signs = torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1, 1).to(q.dtype)
-    gates: Tensor = (q * signs.unsqueeze(-2))[..., back]
+    gates: Tensor = (q * signs.unsqueeze(-2))[..., : entries.shape[-2], :]
     return gates
 
 
-def _order(size: int) -> tuple[list[int], list[int]]:
-    def last_zeros(column: int) -> int:
-        return size if column == 0 else (column & -column).bit_length() - 1
+def complete(gates: Tensor) -> Tensor:
+    """Orthogonal gates from orthonormal columns and zero ones: what a gate does where its input is never seen.
 
-    order = sorted(range(size), key=last_zeros, reverse=True)
-    return order, [order.index(column) for column in range(size)]
+    Args:
+        gates: (…, n, n).
+
+    Returns:
+        (…, n, n), orthogonal; no gradient flows to what was added.
+    """
+    empty = (gates == 0).all(dim=-2, keepdim=True)
+    # The space that the columns leave, by the projector on it; where they leave none, there is nothing to add.
+    known = gates.detach()
+    unit = torch.eye(gates.shape[-1], dtype=gates.dtype, device=gates.device)
+    _, vectors = torch.linalg.eigh(unit - known @ known.mT)
+    # Of k empty columns the j-th takes the j-th of the k last vectors, those of eigenvalue 1.
+    rank = gates.shape[-1] - empty.sum(-1, keepdim=True) + empty.cumsum(-1) - 1
+    added = vectors.take_along_dim(rank.clamp(min=0).expand(gates.shape), dim=-1)
+    return torch.where(empty, added, gates)
 
 
 def orthogonal_matrices(params: Tensor) -> Tensor:
-    """The gates, (…, n²) -> (…, n, n), ``matrix[out, in]``."""
+    """The gates, (…, n²) -> (…, n, n), ``matrix[out, in]``; columns that are not stored are zero."""
     size = math.isqrt(params.shape[-1])
     return orthonormalise(params.unflatten(-1, (size, size)))
 
 
 def orthogonal_operations(p: Any, wires: Any) -> None:
-    """The gate as a PennyLane quantum function: ``QubitUnitary`` of the orthonormal columns."""
+    """The gate as a PennyLane quantum function: ``QubitUnitary`` of the orthonormal columns, completed."""
     import pennylane as qml
 
     size = 2 ** len(wires)
     entries = torch.as_tensor(qml.math.stack([p[k] for k in range(size**2)], axis=-1))
-    qml.QubitUnitary(orthonormalise(entries.unflatten(-1, (size, size))), wires=wires)
+    qml.QubitUnitary(complete(orthonormalise(entries.unflatten(-1, (size, size)))), wires=wires)
 
 
 def orthogonal_start(fresh: Tensor, generator: torch.Generator | None, *, sites: int) -> Tensor:
