@@ -184,8 +184,8 @@ def layout(shape: Sequence[int], order: str | Sequence[int] = "interleaved") -> 
     Args:
         shape: The weight's shape.
         order: ``"interleaved"`` (the axes' bits take turns along the chain, most significant first), ``"grouped"``
-            (they take turns by threes), ``"rows-first"`` (all bits of the first axis, then the next), or the bit number
-            of each site.
+            (those of the first axis take turns, by threes, with those of all others), ``"rows-first"`` (all bits of the
+            first axis, then the next), or the bit number of each site.
 
     Raises:
         ValueError: If the name is unknown or the order is not a permutation.
@@ -197,13 +197,19 @@ def layout(shape: Sequence[int], order: str | Sequence[int] = "interleaved") -> 
         return Layout(shape, tuple(int(b) for b in order))
     if order == "rows-first":
         return Layout(shape, tuple(range(total)))
-    if order in ("interleaved", "grouped"):
-        most = GROUP if order == "grouped" else 1
-        starts = [sum(bits[:axis]) for axis in range(len(bits))]
-        columns = [
-            [range(bit, min(bit + most, start + count)) for bit in range(start, start + count, most)]
-            for start, count in zip(starts, bits, strict=True)
-        ]
-        turns = [bit for row in zip_longest(*columns, fillvalue=()) for group in row for bit in group]
-        return Layout(shape, tuple(turns or range(total)))
+    if order == "interleaved":
+        return Layout(shape, _take_turns(bits, 1))
+    if order == "grouped":
+        return Layout(shape, _take_turns((bits[0], total - bits[0]) if sum(bits) else bits, GROUP))
     raise ValueError(f"unknown layout {order!r}: use one of {', '.join(LAYOUTS)}, or an explicit order of sites")
+
+
+def _take_turns(counts: Sequence[int], most: int) -> tuple[int, ...]:
+    """Bits in consecutive runs of these lengths, from each run in turn as many as ``most``."""
+    starts = [sum(counts[:run]) for run in range(len(counts))]
+    groups = [
+        [range(bit, min(bit + most, start + count)) for bit in range(start, start + count, most)]
+        for start, count in zip(starts, counts, strict=True)
+    ]
+    # A weight of one entry has no bit, but a site.
+    return tuple(bit for turn in zip_longest(*groups, fillvalue=()) for group in turn for bit in group) or (0,)

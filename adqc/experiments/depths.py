@@ -9,9 +9,13 @@ from collections.abc import Mapping, Sequence
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.experiments.recipe import WIDE
+from adqc.gates import FAMILIES
 from adqc.gates import WIDE as WIDE_FAMILIES
 from adqc.minimal import has_minimal_form, minimal_size
 from adqc.selection import circuit_size
+
+# Share of the largest fitting size that is as good as all of it.
+NEARLY = 0.8
 
 
 def choose_depths(budget: int, shapes: Mapping[str, Sequence[int]], configs: Mapping[str, Circuit]) -> dict[str, int]:
@@ -52,7 +56,10 @@ def choose_depths(budget: int, shapes: Mapping[str, Sequence[int]], configs: Map
 def choose_widths(
     budget: int, shapes: Mapping[str, Sequence[int]], configs: Mapping[str, Circuit]
 ) -> dict[str, Circuit]:
-    """The wide gates and strides that take most of a budget: the same for all layers, then more for the largest.
+    """The wide gates and strides for a budget: the same for all layers, then larger ones for the largest layers.
+
+    Of those that take nearly as much of the budget as the largest that fit the widest gates are taken, which are few
+    (few cores do best in tensor trains, too).
 
     Args:
         budget: Largest number of parameters of all circuits, as :func:`adqc.minimal.minimal_size` counts them.
@@ -78,21 +85,22 @@ def choose_widths(
             config = make(name, kind)
             if config.arrange(shape).sites >= config.family.sites:
                 sizes[name][kind] = minimal_size(circuit_size(shape, config)[0])
-    # Of two kinds of one size the wider gates, which are fewer.
     common = [kind for kind in kinds if all(kind in own for own in sizes.values())]
     totals = {kind: sum(own[kind] for own in sizes.values()) for kind in common}
-    fitting = [kind for kind in common if totals[kind] <= budget]
-    if not fitting:
-        raise ValueError(
-            f"wide gates take at least {min(totals.values(), default=math.inf):,} parameters, not {budget:,}"
-        )
-    chosen = dict.fromkeys(shapes, max(fitting, key=lambda kind: totals[kind]))
+    least = min(totals.values(), default=math.inf)
+    if least > budget:
+        raise ValueError(f"wide gates take at least {least:,} parameters, not {budget:,}")
+    chosen = dict.fromkeys(shapes, _widest(totals, budget))
     for name in _largest_first(shapes):
         left = budget - sum(sizes[other][kind] for other, kind in chosen.items() if other != name)
-        chosen[name] = max(
-            (kind for kind, size in sizes[name].items() if size <= left), key=lambda kind: sizes[name][kind]
-        )
+        chosen[name] = _widest(sizes[name], left)
     return {name: make(name, kind) for name, kind in chosen.items()}
+
+
+def _widest(sizes: Mapping[tuple[str, int], int], budget: int) -> tuple[str, int]:
+    fitting = {kind: size for kind, size in sizes.items() if size <= budget}
+    large = [kind for kind, size in fitting.items() if size >= NEARLY * max(fitting.values())]
+    return max(large, key=lambda kind: (FAMILIES[kind[0]].sites, fitting[kind]))
 
 
 def _largest_first(shapes: Mapping[str, Sequence[int]]) -> list[str]:
