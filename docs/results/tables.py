@@ -1,0 +1,123 @@
+"""The tables of docs/results: every method at equal parameters on several networks, with a schedule for two cores.
+
+    python docs/results/tables.py            train what is missing (hours; stop and go on at will), write all pages
+    python docs/results/tables.py fc2-mnist  one table
+
+Trainings are kept in runs/tables. Two tables can be made side by side, each by a call of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from adqc.experiments.compare import Comparison, Settings
+from adqc.experiments.methods import CIRCUITS, FLAT, TITLES
+from adqc.experiments.recipe import load_recipe
+
+HERE = Path(__file__).parent
+FC2 = ("dense.epochs=3", "finetune.epochs=4", 'finetune.schedule="one-cycle"', "finetune.lr=5e-3")
+RIVALS = ("frozen", "hashing", "low-rank", "tensor-train", "quantised-train", "pruned", "narrow", "dense")
+CONVOLUTIONS = ("tucker", "cp")
+# Name of the recipe: budgets, seeds, starts, methods, changes of the recipe.
+TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "fc2-mnist": ((300, 600, 1200), 2, ("fitted", "random"), ("wide", "cartan", "free", *RIVALS), FC2),
+    "fc2-fashion": ((300, 600, 1200), 2, ("fitted", "random"), ("wide", *RIVALS), FC2),
+    "lenet5-mnist": (
+        (700, 1400), 2, ("fitted", "random"), ("wide", *RIVALS, *CONVOLUTIONS), ("train_images=20000", *FC2)
+    ),
+    "small-vgg-cifar10": (
+        (600, 1200), 1, ("random",), ("wide", *RIVALS, *CONVOLUTIONS),
+        ("train_images=10000", "test_images=5000", "dense.epochs=4", "finetune.epochs=3"),
+    ),
+}  # fmt: skip
+RATES = (0.01, 0.03)
+
+
+def make(name: str, *, data: str | None = None, runs: str = "runs/tables") -> dict[str, Any]:
+    """Train what is missing of a table and read it."""
+    budgets, seeds, starts, methods, changes = TABLES[name]
+    settings = Settings(budgets, seeds, RATES, methods, starts)
+    recipe = load_recipe(name, changes=changes)
+    found = Comparison(recipe, settings, folder=Path(runs) / name, data=data).execute()
+    # The page is made again from the rest.
+    return {key: value for key, value in found.items() if key not in ("page", "curves")}
+
+
+def render(found: dict[str, Any]) -> str:
+    """One table: methods down, budgets across, each cell accuracy and parameters."""
+    budgets = found["settings"]["budgets"]
+    rows = {(row["method"], row["budget"]): row for row in found["rows"]}
+    methods = list(dict.fromkeys(row["method"] for row in found["rows"]))
+    lines = [f"## {found['title'].split(':')[0]}", "", settings_line(found), ""]
+    lines += ["| method | " + " | ".join(f"{budget:,} parameters" for budget in budgets) + " |"]
+    lines += ["| --- |" + " ---: |" * len(budgets)]
+    for method in methods:
+        cells = [cell(rows.get((method, 0 if method in FLAT else budget))) for budget in budgets]
+        lines.append(f"| {TITLES[method]} | " + " | ".join(cells) + " |")
+    lines.append(
+        f"| **best circuit less best rival** | {' | '.join(margin(rows, methods, budget) for budget in budgets)} |"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def cell(row: dict[str, Any] | None) -> str:
+    """Mean and deviation of the accuracy, and how many numbers it took."""
+    if row is None or not row["seeds"]:
+        return "does not fit"
+    spread = f" ± {row['deviation']:.2f}" if row["seeds"] > 1 else ""
+    count = "" if row["method"] == "narrow" else f" ({row['parameters']:,})"
+    return f"{row['accuracy']:.2f}{spread}{count}" + (f", {row['failed']} failed" if row["failed"] else "")
+
+
+def margin(rows: dict[tuple[str, int], dict[str, Any]], methods: list[str], budget: int) -> str:
+    """How far the best circuit is ahead of the best rival with as many parameters."""
+    reached = {
+        method: rows[method, budget]["accuracy"] for method in methods if rows.get((method, budget), {}).get("seeds")
+    }
+    own = {method: value for method, value in reached.items() if method in CIRCUITS}
+    others = {method: value for method, value in reached.items() if method not in CIRCUITS}
+    if not own or not others:
+        return "–"
+    best = max(others, key=lambda method: others[method])
+    return f"{max(own.values()) - others[best]:+.2f} ({TITLES[best]})"
+
+
+def settings_line(found: dict[str, Any]) -> str:
+    """What was trained, on what."""
+    recipe, images, settings = found["recipe"], found["images"], found["settings"]
+    return (
+        f"{', '.join(found['layers'])}: {found['weights']:,} weights. {images['train']:,} training images, "
+        f"{images['test']:,} test images; dense network {recipe['dense']['epochs']} epochs, then every method "
+        f"{recipe['finetune']['epochs']} epochs; {settings['seeds']} seed{'s' * (settings['seeds'] > 1)}; rates "
+        f"{', '.join(map(str, settings['rates']))}, starts {', '.join(settings['starts'])}."
+    )
+
+
+def write(names: list[str], *, data: str | None = None) -> None:
+    """Train what is missing of these tables, and write the page of all that there are."""
+    for name in names:
+        (HERE / f"{name}.json").write_text(json.dumps(make(name, data=data), indent=1) + "\n")
+    all_found = [json.loads((HERE / f"{name}.json").read_text()) for name in TABLES if (HERE / f"{name}.json").exists()]
+    (HERE / "tables.md").write_text(INTRODUCTION + "\n".join(render(found) for found in all_found))
+
+
+INTRODUCTION = """# Circuits and their rivals at equal parameters
+
+`python docs/results/tables.py` trains everything below and writes this page; the figures of each table, with the
+machine and every single training, are in the `.json` beside it. Each cell is the test accuracy in per cent, mean and
+standard deviation over the seeds, and in brackets the numbers stored in the layers' place. How methods are set on equal
+terms is told in [Experiments](../experiments.md); the schedules are short, so that two cores make all tables in a few
+hours.
+
+Wide gates are counted by what it takes to store them (`adqc.minimal`); they are trained in up to 1.8 times as many
+coordinates.
+
+"""
+
+if __name__ == "__main__":
+    import os
+
+    write(sys.argv[1:] or list(TABLES), data=os.environ.get("ADQC_DATA"))
