@@ -20,17 +20,28 @@ def orthonormalise(entries: Tensor) -> Tensor:
     A gate that meets |0> on its last wires uses only columns of that kind; so they depend on each other alone.
 
     Args:
-        entries: (…, n, n), real, n a power of two; regular.
+        entries: (…, n, n), real, n a power of two. A column that those ahead of it span, such as a zero one, becomes
+            some unit vector orthogonal to them.
 
     Returns:
         (…, n, n), orthogonal.
     """
     order, back = _order(entries.shape[-1])
-    q, r = torch.linalg.qr(entries[..., order])
+    q, r = torch.linalg.qr(_regular(entries[..., order]))
     # The columns that Gram-Schmidt gives, as the signs of a QR decomposition are free.
     signs = torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1, 1).to(q.dtype)
     gates: Tensor = (q * signs.unsqueeze(-2))[..., back]
     return gates
+
+
+def _regular(columns: Tensor) -> Tensor:
+    """The same columns, but one that those ahead of it span gets a part of its own: QR's gradient divides by it."""
+    q, r = torch.linalg.qr(columns.detach())
+    size, parts = columns.shape[-1], r.diagonal(dim1=-2, dim2=-1)
+    lengths = columns.detach().norm(dim=-2)
+    spanned = parts.abs() <= size * torch.finfo(q.dtype).eps * lengths
+    lengths = torch.where(lengths > 0, lengths, 1).copysign(parts)
+    return columns + q * torch.where(spanned, lengths, 0).unsqueeze(-2)
 
 
 def _order(size: int) -> tuple[list[int], list[int]]:

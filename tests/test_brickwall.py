@@ -11,7 +11,7 @@ import sys
 
 import pytest
 import torch
-from route_suite import CASES, Case, make_wall
+from route_suite import CASES, TWO_QUBIT, WIDE_CASES, Case, make_wall
 
 from adqc import brickwall, engine
 from adqc.brickwall import BrickWall
@@ -19,6 +19,8 @@ from adqc.config import Circuit
 from adqc.engine import statevector
 from adqc.gates import FAMILIES, gate_family
 from adqc.geometry import WIRINGS
+
+GATES = (*TWO_QUBIT, "o8", "o16")
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -64,7 +66,7 @@ def test_the_default_of_the_first_page():
     assert (wall.sites, len(wall.wiring.gates), wall.parameter_count) == (18, 51, 196)
 
 
-@pytest.mark.parametrize("case", CASES[::4], ids=str)
+@pytest.mark.parametrize("case", [*CASES[::4], *WIDE_CASES[::4]], ids=str)
 def test_the_state_has_norm_one_and_real_amplitudes_where_promised(case):
     wall = make_wall(case).double()
     state = statevector.run_gates(wall.matrices(), wall.wiring)
@@ -76,7 +78,7 @@ def test_the_state_has_norm_one_and_real_amplitudes_where_promised(case):
 # --- starts ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("start", ["haar", "layered", "near-identity"])
 def test_the_same_generator_gives_the_same_wall(gate, start):
     config = Circuit(depth=3, gate=gate, start=start)
@@ -87,9 +89,9 @@ def test_the_same_generator_gives_the_same_wall(gate, start):
     assert torch.equal(BrickWall((5, 3), config).gates, one.gates)
 
 
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", GATES)
 def test_starts_put_the_random_gates_where_they_say(gate):
-    eye = torch.eye(4, dtype=torch.complex128)
+    eye = torch.eye(2 ** FAMILIES[gate].sites, dtype=torch.complex128)
 
     def distances(start, depth):
         wall = BrickWall((32,), Circuit(depth=depth, gate=gate, start=start), generator=seeded(), dtype=torch.float64)
@@ -106,7 +108,7 @@ def test_starts_put_the_random_gates_where_they_say(gate):
 
 @pytest.mark.parametrize("start", ["haar", "layered"])
 @pytest.mark.parametrize("wiring", WIRINGS)
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", [*TWO_QUBIT, "o8"])
 def test_entries_start_with_the_standard_deviation_asked_for(gate, wiring, start):
     config = Circuit(depth=4, gate=gate, wiring=wiring, start=start)
     # Over the cropped entries of many walls; standard errors lie between 0.01 and 0.03.
@@ -119,7 +121,7 @@ def test_without_a_standard_deviation_the_norm_is_one():
 
 
 @pytest.mark.parametrize("wiring", WIRINGS)
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", GATES)
 def test_a_deeper_wall_starts_with_the_same_tensor(gate, wiring):
     small = make_wall(Case(gate, wiring, "interleaved", 2, (5, 6)))
     for depth in (2, 3, 6):
@@ -166,7 +168,7 @@ def test_growing_needs_a_family_that_knows_its_identity():
 # --- parameters -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES[1::6], ids=str)
+@pytest.mark.parametrize("case", [*CASES[1::6], *WIDE_CASES[1::6]], ids=str)
 def test_gate_parameters_go_out_and_in(case):
     wall, other = make_wall(case), make_wall(case, seed=1)
     params = wall.gate_parameters()
@@ -192,7 +194,7 @@ def test_bad_gate_parameters_leave_the_wall_as_it_was():
         assert torch.equal(wall.gates, before)
 
 
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", GATES)
 def test_state_dict_deepcopy_and_pickle_keep_the_tensor(gate):
     wall = make_wall(Case(gate, "brick-wall", "interleaved", 3, (5, 3)))
     names = {"gates", "scale", *(["state"] if gate == "free" else [])}
@@ -231,7 +233,7 @@ def test_autocast_begins_behind_the_weight():
         assert torch.is_autocast_enabled("cpu")
 
 
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("by", ["argument", "context"])
 def test_a_wall_on_the_meta_device_is_filled_later(gate, by):
     source = BrickWall((5, 6), Circuit(gate=gate, depth=3))
