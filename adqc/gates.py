@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
@@ -300,7 +299,7 @@ WIDE = tuple(
         4**sites,
         orthogonal_operations,
         orthogonal_matrices,
-        start=partial(orthogonal_start, sites=sites),
+        start=orthogonal_start,
         identity=tuple(float(k % (2**sites + 1) == 0) for k in range(4**sites)),
         sites=sites,
         columns=True,

@@ -8,6 +8,7 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.engine import statevector
 from adqc.gates import FAMILIES, gate_family
-from adqc.geometry import WIRINGS
+from adqc.geometry import LAYOUTS, WIRINGS
 
 GATES = (*TWO_QUBIT, "o8", "o16")
 
@@ -93,8 +94,10 @@ def test_the_same_generator_gives_the_same_wall(gate, start):
 def test_starts_put_the_random_gates_where_they_say(gate):
     eye = torch.eye(2 ** FAMILIES[gate].sites, dtype=torch.complex128)
 
+    shape = (32,) if gate in TWO_QUBIT else (512,)
+
     def distances(start, depth):
-        wall = BrickWall((32,), Circuit(depth=depth, gate=gate, start=start), generator=seeded(), dtype=torch.float64)
+        wall = BrickWall(shape, Circuit(depth=depth, gate=gate, start=start), generator=seeded(), dtype=torch.float64)
         far = (wall.matrices().detach().to(eye.dtype) - eye).abs().amax((1, 2))
         layers = torch.tensor(wall.wiring.layer_of)
         return [far[layers == layer].max().item() for layer in range(depth)]
@@ -163,6 +166,52 @@ def test_growing_needs_a_family_that_knows_its_identity():
     torch.testing.assert_close(BrickWall((4, 4), Circuit(depth=2, gate=family), start=small)(), small())
     with pytest.raises(ValueError, match=r"identity's parameters .* 'ry-cz'"):
         BrickWall((4, 4), Circuit(depth=3, gate=family), start=small)
+
+
+# --- axes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gate", ["cartan", "o8"])
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((10, 12), (10, 3, 4)), ((6, 5, 2), (6, 10)), ((9,), (3, 3)), ((4, 4), (16,))], ids=str
+)
+@pytest.mark.parametrize("order", LAYOUTS)
+@pytest.mark.parametrize("route", ["auto", "halves", "fused", "network", "gates"])
+def test_with_axes_the_tensor_is_that_of_their_shape(gate, shape, axes, order, route):
+    config = Circuit(depth=2, gate=gate, layout=order)
+    seen = BrickWall(axes, config, std=0.5, generator=seeded(), dtype=torch.float64)
+    wall = BrickWall(shape, replace(config, axes=axes), std=0.5, generator=seeded(), dtype=torch.float64)
+    assert wall.shape == wall(route).shape == shape
+    assert wall.layout.shape == axes
+    assert wall.sites == seen.sites
+    assert torch.equal(wall.gates, seen.gates)
+    assert torch.equal(wall.scale, seen.scale)
+    assert torch.equal(wall(route), seen(route).reshape(shape))
+    # Not the tensor of the weight's own axes.
+    if order == "interleaved" and seen.sites == BrickWall(shape, config).sites:
+        assert wall.layout != BrickWall(shape, config).layout
+
+
+def test_axes_take_their_own_number_of_qubits():
+    # 9 entries take 4 qubits, 3 by 3 take 2 each; 256 by 784 take 18, with the image's rows and columns too.
+    assert BrickWall((9,)).sites == 4
+    assert BrickWall((12, 12), Circuit(axes=(9, 16))).sites == 8
+    assert BrickWall((8, 25), Circuit(axes=(200,))).sites == 8
+    assert BrickWall((256, 784), Circuit(axes=(256, 28, 28))).sites == 18
+
+
+def test_a_wall_with_axes_goes_out_and_in():
+    wall = BrickWall((10, 12), Circuit(depth=2, axes=(10, 3, 4)), dtype=torch.float64)
+    for twin in (copy.deepcopy(wall), pickle.loads(pickle.dumps(wall))):
+        assert torch.equal(twin(), wall())
+        assert (twin.config, twin.layout, twin.shape) == (wall.config, wall.layout, wall.shape)
+    deeper = BrickWall((10, 12), Circuit(depth=4, axes=(10, 3, 4)), start=wall, dtype=torch.float64)
+    torch.testing.assert_close(deeper(), wall(), rtol=0, atol=1e-12)
+    for other in (Circuit(depth=4), Circuit(depth=4, axes=(2, 5, 12))):
+        with pytest.raises(ValueError, match="same shape, layout, wiring and gate"):
+            BrickWall((10, 12), other, start=wall)
+    with pytest.raises(ValueError, match="same shape, layout, wiring and gate"):
+        BrickWall((12, 10), wall.config, start=wall)
 
 
 # --- parameters -----------------------------------------------------------------------------------------------------
@@ -272,6 +321,12 @@ def test_repr_says_what_matters():
         (lambda: BrickWall((4, 0)), r"at least one entry, got shape \(4, 0\)"),
         (lambda: BrickWall(()), r"at least one entry, got shape \(\)"),
         (lambda: BrickWall((4, 4), Circuit(layout=(1, 0))), r"permutation of 0…3, got \(1, 0\)"),
+        (
+            lambda: BrickWall((4, 4), Circuit(axes=(2, 2, 2))),
+            r"axes \(2, 2, 2\) hold 8 entries, but the weight of shape \(4, 4\) has 16",
+        ),
+        (lambda: BrickWall((4, 4), Circuit(axes=(2, 8), layout=(1, 0))), r"permutation of 0…3, got \(1, 0\)"),
+        (lambda: BrickWall((2, 2), Circuit(gate="o8")), "gates on 3 qubits need a weight of at least 8 entries, got 2"),
         (lambda: BrickWall((4, 4), dtype=torch.int64), "floating point, got dtype torch.int64"),
         (lambda: BrickWall((4, 4), dtype=torch.complex64), "floating point, got dtype torch.complex64"),
         (

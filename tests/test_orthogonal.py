@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pennylane as qml
 import pytest
@@ -188,6 +189,19 @@ def test_numbers_stored():
     assert count("o8", depth=1) == 2 * 8
     assert count("o8", depth=2) == 2 * 8 + 64
     assert count("o64", depth=1) == 64
+
+
+@pytest.mark.parametrize(("gate", "stride"), [("o8", 1), ("o8", 2), ("o16", 1), ("o16", 2), ("o16", 3), ("o32", 3)])
+def test_one_sweep_has_the_bonds_that_its_stride_promises(gate, stride):
+    config = Circuit(depth=1, gate=gate, wiring="staircase", stride=stride)
+    wall = BrickWall((2**9,), config, dtype=torch.float64)
+    state = wall().detach()
+    for before, after in pairwise(wall.wiring.gates):
+        shared = len(set(before) & set(after))
+        assert shared >= wall.family.sites - stride
+        left = after[0]
+        rank = torch.linalg.matrix_rank(state.view(2**left, -1), rtol=1e-9).item()
+        assert rank == 2 ** min(shared, left, 9 - left)
 
 
 @pytest.mark.parametrize("gate", ["o8", "o16"])
