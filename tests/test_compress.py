@@ -293,7 +293,7 @@ def test_the_progress_bar_goes_to_stderr_and_only_where_wanted(capsys: pytest.Ca
 
 
 def tiny() -> nn.Module:
-    return nn.Sequential(nn.Linear(32, 32), nn.Linear(4, 2))
+    return nn.Sequential(nn.Linear(64, 64), nn.Linear(4, 2))
 
 
 @pytest.mark.parametrize("select", [None, "re:.*", lambda name, _: True])
@@ -325,7 +325,7 @@ def damaged(value: float) -> nn.Module:
         (lenet, Circuit(depth=60), ["3", "11"], "11 would not shrink"),
         (lenet, Circuit(depth=2500), None, "nothing to compress"),
         (lenet, Circuit(layout=(1, 0)), ["3"], "3: the order of sites"),
-        (lenet, Circuit(axes=(16, 5, 30)), ["3"], r"3: axes \(16, 5, 30\) hold 2,400 entries, but the weight of shape"),
+        (lenet, Circuit(axes=(16, 5, 31)), ["3"], r"3: axes \(16, 5, 31\) hold 2,480 entries, but the weight of shape"),
         (tiny, Circuit(gate="o16"), ["1"], "1: gates on 4 qubits need a weight of at least 16 entries, got 3 qubits"),
         (tiny, Circuit(gate="o64", depth=1), ["0", "1"], "1: gates on 6 qubits need a weight of at least 64 entries"),
         (lambda: nn.Sequential(nn.Linear(2, 4)), Circuit(gate="o16"), None, "nothing to compress .* gate 'o16'"),
