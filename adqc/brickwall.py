@@ -149,7 +149,10 @@ class BrickWall(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def gate_parameters(self) -> Tensor:
-        """All p parameters of every gate, (G, p): the stored ones, and zeros where a gate stores fewer."""
+        """All p parameters of every gate, (G, p): the stored ones, and zeros where a gate stores fewer.
+
+        Where a family stores ``columns``, the others are the identity's.
+        """
         return self._all_parameters(self.gates)
 
     def _all_parameters(self, gates: Tensor) -> Tensor:
@@ -239,10 +242,10 @@ class BrickWall(nn.Module):
 
     @torch.no_grad()
     def set_gate_parameters_(self, params: Tensor) -> BrickWall:
-        """Write the parameters of every gate, (G, p); those that a gate does not store must be zero.
+        """Write the parameters of every gate, (G, p); those not stored must be as :meth:`gate_parameters` gives them.
 
         Raises:
-            ValueError: If the shape is wrong, a number is not finite, or one that is not stored differs from zero.
+            ValueError: If the shape is wrong, a number is not finite, or one that is not stored differs from that.
         """
         expected = (len(self.wiring.gates), self.family.parameters)
         if tuple(params.shape) != expected:

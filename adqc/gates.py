@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
@@ -33,22 +32,22 @@ def _uniform_angles(fresh: Tensor, parameters: int, generator: torch.Generator |
 
 @dataclass(frozen=True)
 class GateFamily:
-    """What a brick is: p real parameters -> a gate on two neighbouring qubits.
+    """What a brick is: p real parameters -> a gate on k neighbouring qubits, k = 2 unless ``sites`` says otherwise.
 
     Args:
         name: How configurations and files call it.
         parameters: Number of real parameters p of a gate.
         operations: PennyLane quantum function of ``(p, wires)``; ``p[k]`` is the k-th parameter, one number or a batch.
-        matrices: ``(…, p) -> (…, 4, 4)``, real where ``real`` holds, else complex; ``matrix[out, in]``.
+        matrices: ``(…, p) -> (…, 2^k, 2^k)``, real where ``real`` holds, else complex; ``matrix[out, in]``.
         unitary: Whether every gate is unitary.
         real: Whether every gate is a real matrix.
         minimal: For a gate whose two wires both still hold |0>: the parameters that it stores there (the others
             are zero, as they would not change the state). None stores all.
         edge: The same for a gate with one such wire.
-        start: ``(fresh, generator) -> (G, p)`` Haar-like random parameters; ``fresh`` is a (G, 2) mask of the wires
+        start: ``(fresh, generator) -> (G, p)`` Haar-like random parameters; ``fresh`` is a (G, k) mask of the wires
             that still hold |0>.
         identity: Parameters of the identity gate; None means all zero.
-        sites: Number of qubits that a gate acts on.
+        sites: Number k of qubits that a gate acts on.
         columns: Whether the parameters are the entries of a matrix, of which a gate stores the columns that its fresh
             wires, which hold |0>, let through; the other columns, and the gate's, are zero.
     """
@@ -75,13 +74,15 @@ class GateFamily:
         return tuple(range(self.parameters)) if kept is None else kept
 
     def random(self, fresh: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Haar-like random parameters, (G, p) in float64 on the CPU, for gates with these (G, 2) fresh wires."""
+        """Haar-like random parameters, (G, p) in float64 on the CPU, for gates with these (G, k) fresh wires."""
         if self.start is not None:
             return self.start(fresh, generator)
         return _uniform_angles(fresh, self.parameters, generator)
 
     def near_identity(self, count: int, spread: float = 0.1, generator: torch.Generator | None = None) -> Tensor:
         """Parameters of ``count`` gates near the identity, (count, p) in float64: normal with this spread."""
+        # A column of many entries goes as far from the identity's as one of four does.
+        spread = 2 * spread / math.sqrt(2**self.sites) if self.columns else spread
         noise = torch.randn(count, self.parameters, generator=generator, dtype=torch.float64, device="cpu") * spread
         if self.identity is None:
             return noise
@@ -300,7 +301,7 @@ WIDE = tuple(
         4**sites,
         orthogonal_operations,
         orthogonal_matrices,
-        start=partial(orthogonal_start, sites=sites),
+        start=orthogonal_start,
         identity=tuple(float(k % (2**sites + 1) == 0) for k in range(4**sites)),
         sites=sites,
         columns=True,
@@ -410,28 +411,30 @@ def _takes_batch(operations: Operations, probe: Tensor, gates: Tensor) -> bool:
         return False
 
 
-def pennylane_matrices(operations: Operations, params: Tensor) -> Tensor:
+def pennylane_matrices(operations: Operations, params: Tensor, *, sites: int = 2) -> Tensor:
     """The gates that PennyLane itself makes of these parameters, one after another; differentiable.
 
     Args:
-        operations: Quantum function ``(p, wires)`` on two wires.
+        operations: Quantum function ``(p, wires)``.
         params: (…, p), real.
+        sites: Number k of its wires.
 
     Returns:
-        (…, 4, 4), complex128.
+        (…, 2^k, 2^k), complex128.
     """
-    rows = params.reshape(-1, params.shape[-1])
+    rows, shape = params.reshape(-1, params.shape[-1]), (*params.shape[:-1], 2**sites, 2**sites)
     if not len(rows):
-        return params.new_zeros((*params.shape[:-1], 4, 4), dtype=torch.complex128)
-    return torch.stack([_tape_matrix(operations, row) for row in rows]).reshape(*params.shape[:-1], 4, 4)
+        return params.new_zeros(shape, dtype=torch.complex128)
+    return torch.stack([_tape_matrix(operations, row, sites) for row in rows]).reshape(shape)
 
 
-def _tape_matrix(operations: Operations, p: Tensor) -> Tensor:
+def _tape_matrix(operations: Operations, p: Tensor, sites: int = 2) -> Tensor:
     import pennylane as qml
 
-    tape = qml.tape.make_qscript(operations)(p, [0, 1])
-    product = torch.eye(4, dtype=torch.complex128, device=p.device)
+    wires = list(range(sites))
+    tape = qml.tape.make_qscript(operations)(p, wires)
+    product = torch.eye(2**sites, dtype=torch.complex128, device=p.device)
     for operation in tape.operations:
-        matrix = qml.matrix(operation, wire_order=[0, 1])
+        matrix = qml.matrix(operation, wire_order=wires)
         product = torch.as_tensor(matrix, dtype=torch.complex128, device=p.device) @ product
     return product

@@ -87,7 +87,8 @@ def conv(layer: Any, x: Tensor) -> Tensor | None:
     wall: BrickWall = layer.circuit
     if layer.groups != 1 or x.dim() != len(wall.shape) or x.shape[1] != wall.shape[1] or not x.numel():
         return None
-    positions = x.shape[0] * math.prod(-(-size // step) for size, step in zip(x.shape[2:], layer.stride, strict=True))
+    # A list, as torch.compile does not take a generator here.
+    positions = x.shape[0] * math.prod([-(-size // step) for size, step in zip(x.shape[2:], layer.stride, strict=True)])
     chain = _choose(layer, positions, "conv")
     if chain is None:
         return None

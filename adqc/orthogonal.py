@@ -67,8 +67,8 @@ def orthogonal_operations(p: Any, wires: Any) -> None:
     qml.QubitUnitary(complete(orthonormalise(entries.unflatten(-1, (size, size)))), wires=wires)
 
 
-def orthogonal_start(fresh: Tensor, generator: torch.Generator | None, *, sites: int) -> Tensor:
-    """Normal entries, whose orthonormal columns are Haar-random, (G, 4^sites) in float64 on the CPU."""
-    size = 2**sites
+def orthogonal_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Normal entries, whose orthonormal columns are Haar-random, (G, k) -> (G, 4^k) in float64 on the CPU."""
+    size = 2 ** fresh.shape[1]
     normal = torch.randn(len(fresh), size**2, generator=generator, dtype=torch.float64, device="cpu")
     return normal / math.sqrt(size)

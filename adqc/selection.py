@@ -327,6 +327,8 @@ def _choose(target: Target, config: Circuit | None, *, named: bool, selected: bo
             raise ValueError(f"{target.name}: {target.obstacle}")
         return Choice(target, None, target.obstacle.split(":")[0])
     try:
+        if not named and config.arrange(target.shape).sites < config.family.sites > 2:
+            return Choice(target, None, f"too small for gate {config.family.name!r}")
         _, count = circuit_size(target.shape, config)
     except ValueError as error:
         raise ValueError(f"{target.name}: {error}") from error

@@ -95,7 +95,8 @@ class RouteSuite:
     def test_gates(self, wall: BrickWall) -> None:
         """Each gate against the matrix that PennyLane makes of the family's own definition."""
         exact = _in_double(wall)
-        expected = pennylane_matrices(exact.family.operations, exact.gate_parameters())
+        family = exact.family
+        expected = pennylane_matrices(family.operations, exact.gate_parameters(), sites=family.sites)
         self._close("gates", exact.matrices().to(expected.dtype), expected)
 
     def test_state(self, wall: BrickWall) -> None:

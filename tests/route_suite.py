@@ -1,8 +1,10 @@
-"""A grid of walls that meets every pair of values of any two axes at least once."""
+"""Grids of walls that meet every pair of values of any two axes at least once."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
 import random
 from typing import NamedTuple
 
@@ -11,10 +13,13 @@ import torch
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.gates import FAMILIES
-from adqc.geometry import LAYOUTS, WIRINGS, layout
+from adqc.geometry import LAYOUTS, WIRINGS
+
+# What only gates on two qubits can do is tested with these.
+TWO_QUBIT = tuple(name for name, family in FAMILIES.items() if family.sites == 2)
 
 AXES = {
-    "gate": tuple(FAMILIES),
+    "gate": TWO_QUBIT,
     "wiring": WIRINGS,
     "layout": (*LAYOUTS, "random"),
     "depth": (1, 2, 3, 4, 5, 6, 7),
@@ -36,9 +41,21 @@ AXES = {
     "start": ("haar", "layered", "near-identity"),
 }
 
+# Every shape has qubits enough for every gate.
+WIDE_AXES = {
+    "gate": ("o8", "o16"),
+    "wiring": (*WIRINGS, "staircase/2"),
+    "layout": AXES["layout"],
+    "depth": (1, 2, 3),
+    "shape": ((16,), (1, 9), (5, 7), (3, 2, 5), (2, 3, 2, 2), (33, 3)),
+    "dtype": AXES["dtype"],
+    "start": AXES["start"],
+    "flat": (False, True),
+}
+
 
 class Case(NamedTuple):
-    """One point of the grid."""
+    """One point of a grid; the wiring ``staircase/2`` has stride 2, and ``flat`` sees the weight as a vector."""
 
     gate: str
     wiring: str
@@ -47,19 +64,25 @@ class Case(NamedTuple):
     shape: tuple[int, ...]
     dtype: torch.dtype = torch.float64
     start: str = "haar"
+    flat: bool = False
 
     def __str__(self) -> str:
         sizes = "x".join(map(str, self.shape))
         dtype = str(self.dtype).removeprefix("torch.")
-        return f"{self.gate}-{self.wiring}-{self.layout}-{self.depth}-{sizes}-{dtype}-{self.start}"
+        flat = "-flat" if self.flat else ""
+        return f"{self.gate}-{self.wiring}-{self.layout}-{self.depth}-{sizes}-{dtype}-{self.start}{flat}"
 
 
 def make_wall(case: Case, seed: int = 0) -> BrickWall:
     """The wall of this case, its scale and product state moved away from their special values."""
-    order = case.layout
-    if order == "random":
-        order = random.Random(str(case)).sample(range(layout(case.shape).sites), layout(case.shape).sites)
-    config = Circuit(depth=case.depth, gate=case.gate, wiring=case.wiring, layout=order, start=case.start)
+    wiring, _, stride = case.wiring.partition("/")
+    config = Circuit(
+        depth=case.depth, gate=case.gate, wiring=wiring, start=case.start, stride=int(stride or 1),
+        axes=(math.prod(case.shape),) if case.flat else None,
+    )  # fmt: skip
+    sites = config.arrange(case.shape).sites
+    order = random.Random(str(case)).sample(range(sites), sites) if case.layout == "random" else case.layout
+    config = dataclasses.replace(config, layout=order)
     generator = torch.Generator().manual_seed(seed)
     wall = BrickWall(case.shape, config, generator=generator, dtype=case.dtype)
     with torch.no_grad():
@@ -94,3 +117,4 @@ def all_pairs(axes: dict[str, tuple], seed: int = 0) -> list[Case]:
 
 
 CASES = all_pairs(AXES)
+WIDE_CASES = [*all_pairs(WIDE_AXES), Case("o32", "staircase/2", "interleaved", 2, (9, 11))]

@@ -8,17 +8,20 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
-from route_suite import CASES, Case, make_wall
+from route_suite import CASES, TWO_QUBIT, WIDE_CASES, Case, make_wall
 
 from adqc import brickwall, engine
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.engine import statevector
 from adqc.gates import FAMILIES, gate_family
-from adqc.geometry import WIRINGS
+from adqc.geometry import LAYOUTS, WIRINGS
+
+GATES = (*TWO_QUBIT, "o8", "o16")
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -64,7 +67,7 @@ def test_the_default_of_the_first_page():
     assert (wall.sites, len(wall.wiring.gates), wall.parameter_count) == (18, 51, 196)
 
 
-@pytest.mark.parametrize("case", CASES[::4], ids=str)
+@pytest.mark.parametrize("case", [*CASES[::4], *WIDE_CASES[::4]], ids=str)
 def test_the_state_has_norm_one_and_real_amplitudes_where_promised(case):
     wall = make_wall(case).double()
     state = statevector.run_gates(wall.matrices(), wall.wiring)
@@ -76,7 +79,7 @@ def test_the_state_has_norm_one_and_real_amplitudes_where_promised(case):
 # --- starts ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("start", ["haar", "layered", "near-identity"])
 def test_the_same_generator_gives_the_same_wall(gate, start):
     config = Circuit(depth=3, gate=gate, start=start)
@@ -87,12 +90,14 @@ def test_the_same_generator_gives_the_same_wall(gate, start):
     assert torch.equal(BrickWall((5, 3), config).gates, one.gates)
 
 
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", GATES)
 def test_starts_put_the_random_gates_where_they_say(gate):
-    eye = torch.eye(4, dtype=torch.complex128)
+    eye = torch.eye(2 ** FAMILIES[gate].sites, dtype=torch.complex128)
+
+    shape = (32,) if gate in TWO_QUBIT else (512,)
 
     def distances(start, depth):
-        wall = BrickWall((32,), Circuit(depth=depth, gate=gate, start=start), generator=seeded(), dtype=torch.float64)
+        wall = BrickWall(shape, Circuit(depth=depth, gate=gate, start=start), generator=seeded(), dtype=torch.float64)
         far = (wall.matrices().detach().to(eye.dtype) - eye).abs().amax((1, 2))
         layers = torch.tensor(wall.wiring.layer_of)
         return [far[layers == layer].max().item() for layer in range(depth)]
@@ -106,7 +111,7 @@ def test_starts_put_the_random_gates_where_they_say(gate):
 
 @pytest.mark.parametrize("start", ["haar", "layered"])
 @pytest.mark.parametrize("wiring", WIRINGS)
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", [*TWO_QUBIT, "o8"])
 def test_entries_start_with_the_standard_deviation_asked_for(gate, wiring, start):
     config = Circuit(depth=4, gate=gate, wiring=wiring, start=start)
     # Over the cropped entries of many walls; standard errors lie between 0.01 and 0.03.
@@ -119,7 +124,7 @@ def test_without_a_standard_deviation_the_norm_is_one():
 
 
 @pytest.mark.parametrize("wiring", WIRINGS)
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", GATES)
 def test_a_deeper_wall_starts_with_the_same_tensor(gate, wiring):
     small = make_wall(Case(gate, wiring, "interleaved", 2, (5, 6)))
     for depth in (2, 3, 6):
@@ -163,10 +168,56 @@ def test_growing_needs_a_family_that_knows_its_identity():
         BrickWall((4, 4), Circuit(depth=3, gate=family), start=small)
 
 
+# --- axes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gate", ["cartan", "o8"])
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((10, 12), (10, 3, 4)), ((6, 5, 2), (6, 10)), ((9,), (3, 3)), ((4, 4), (16,))], ids=str
+)
+@pytest.mark.parametrize("order", LAYOUTS)
+@pytest.mark.parametrize("route", ["auto", "halves", "fused", "network", "gates"])
+def test_with_axes_the_tensor_is_that_of_their_shape(gate, shape, axes, order, route):
+    config = Circuit(depth=2, gate=gate, layout=order)
+    seen = BrickWall(axes, config, std=0.5, generator=seeded(), dtype=torch.float64)
+    wall = BrickWall(shape, replace(config, axes=axes), std=0.5, generator=seeded(), dtype=torch.float64)
+    assert wall.shape == wall(route).shape == shape
+    assert wall.layout.shape == axes
+    assert wall.sites == seen.sites
+    assert torch.equal(wall.gates, seen.gates)
+    assert torch.equal(wall.scale, seen.scale)
+    assert torch.equal(wall(route), seen(route).reshape(shape))
+    # Not the tensor of the weight's own axes.
+    if order == "interleaved" and seen.sites == BrickWall(shape, config).sites:
+        assert wall.layout != BrickWall(shape, config).layout
+
+
+def test_axes_take_their_own_number_of_qubits():
+    # 9 entries take 4 qubits, 3 by 3 take 2 each; 256 by 784 take 18, with the image's rows and columns too.
+    assert BrickWall((9,)).sites == 4
+    assert BrickWall((12, 12), Circuit(axes=(9, 16))).sites == 8
+    assert BrickWall((8, 25), Circuit(axes=(200,))).sites == 8
+    assert BrickWall((256, 784), Circuit(axes=(256, 28, 28))).sites == 18
+
+
+def test_a_wall_with_axes_goes_out_and_in():
+    wall = BrickWall((10, 12), Circuit(depth=2, axes=(10, 3, 4)), dtype=torch.float64)
+    for twin in (copy.deepcopy(wall), pickle.loads(pickle.dumps(wall))):
+        assert torch.equal(twin(), wall())
+        assert (twin.config, twin.layout, twin.shape) == (wall.config, wall.layout, wall.shape)
+    deeper = BrickWall((10, 12), Circuit(depth=4, axes=(10, 3, 4)), start=wall, dtype=torch.float64)
+    torch.testing.assert_close(deeper(), wall(), rtol=0, atol=1e-12)
+    for other in (Circuit(depth=4), Circuit(depth=4, axes=(2, 5, 12))):
+        with pytest.raises(ValueError, match="same shape, layout, wiring and gate"):
+            BrickWall((10, 12), other, start=wall)
+    with pytest.raises(ValueError, match="same shape, layout, wiring and gate"):
+        BrickWall((12, 10), wall.config, start=wall)
+
+
 # --- parameters -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES[1::6], ids=str)
+@pytest.mark.parametrize("case", [*CASES[1::6], *WIDE_CASES[1::6]], ids=str)
 def test_gate_parameters_go_out_and_in(case):
     wall, other = make_wall(case), make_wall(case, seed=1)
     params = wall.gate_parameters()
@@ -192,7 +243,7 @@ def test_bad_gate_parameters_leave_the_wall_as_it_was():
         assert torch.equal(wall.gates, before)
 
 
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", GATES)
 def test_state_dict_deepcopy_and_pickle_keep_the_tensor(gate):
     wall = make_wall(Case(gate, "brick-wall", "interleaved", 3, (5, 3)))
     names = {"gates", "scale", *(["state"] if gate == "free" else [])}
@@ -231,7 +282,7 @@ def test_autocast_begins_behind_the_weight():
         assert torch.is_autocast_enabled("cpu")
 
 
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("by", ["argument", "context"])
 def test_a_wall_on_the_meta_device_is_filled_later(gate, by):
     source = BrickWall((5, 6), Circuit(gate=gate, depth=3))
@@ -270,6 +321,12 @@ def test_repr_says_what_matters():
         (lambda: BrickWall((4, 0)), r"at least one entry, got shape \(4, 0\)"),
         (lambda: BrickWall(()), r"at least one entry, got shape \(\)"),
         (lambda: BrickWall((4, 4), Circuit(layout=(1, 0))), r"permutation of 0…3, got \(1, 0\)"),
+        (
+            lambda: BrickWall((4, 4), Circuit(axes=(2, 2, 2))),
+            r"axes \(2, 2, 2\) hold 8 entries, but the weight of shape \(4, 4\) has 16",
+        ),
+        (lambda: BrickWall((4, 4), Circuit(axes=(2, 8), layout=(1, 0))), r"permutation of 0…3, got \(1, 0\)"),
+        (lambda: BrickWall((2, 2), Circuit(gate="o8")), "gates on 3 qubits need a weight of at least 8 entries, got 2"),
         (lambda: BrickWall((4, 4), dtype=torch.int64), "floating point, got dtype torch.int64"),
         (lambda: BrickWall((4, 4), dtype=torch.complex64), "floating point, got dtype torch.complex64"),
         (

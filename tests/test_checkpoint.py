@@ -68,6 +68,8 @@ def same(first: nn.Module, second: nn.Module) -> bool:
         Circuit(depth=3, gate="free", wiring="staircase"),
         Circuit(depth=1, gate="su4", layout="rows-first"),
         Circuit(depth=2, gate="cartan-su4", start="near-identity", route="gates"),
+        Circuit(depth=1, gate="o8", wiring="staircase", stride=2),
+        Circuit(depth=2, gate="o16", layout="rows-first"),
     ],
 )
 def test_round_trip_is_bit_exact(config: Circuit, dtype: torch.dtype, tmp_path: Path) -> None:
@@ -79,6 +81,18 @@ def test_round_trip_is_bit_exact(config: Circuit, dtype: torch.dtype, tmp_path: 
     assert fresh.emb.circuit is fresh.head.circuit
     assert type(fresh.fc) is adqc.nn.Linear
     assert fresh.fc.circuit.config == config
+    assert torch.equal(model.eval()(torch.arange(40)[None]), fresh.eval()(torch.arange(40)[None]))
+
+
+def test_axes_come_back(tmp_path: Path) -> None:
+    model = Net()
+    config = Circuit(depth=2, gate="o8", axes=(64, 4, 8))
+    compress_(model, select={"fc": config, "out": Circuit(depth=2, axes=(2048,))}, fit=None)
+    save(model, tmp_path / "model.safetensors")
+    fresh = load_(Net(), tmp_path / "model.safetensors")
+    assert same(model, fresh)
+    assert fresh.fc.circuit.config == config
+    assert fresh.fc.circuit.shape == fresh.fc.weight.shape == (64, 32)
     assert torch.equal(model.eval()(torch.arange(40)[None]), fresh.eval()(torch.arange(40)[None]))
 
 

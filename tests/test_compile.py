@@ -16,11 +16,14 @@ WAYS = [
     ("matrix-free", "cartan", "interleaved", 4),
     ("matrix-free", "free", "rows-first", 4),
     ("matrix-free", "cartan-su4", "interleaved", 3),
+    ("auto", "o8", "interleaved", 2),
+    ("matrix-free", "o16", "rows-first", 1),
+    ("auto", "o8", "rows-first", 2, (29, 4, 8)),
 ]
 
 
-def make(route, gate, order, depth):
-    config = adqc.Circuit(depth=depth, gate=gate, layout=order, route=route)
+def make(route, gate, order, depth, axes=None):
+    config = adqc.Circuit(depth=depth, gate=gate, layout=order, route=route, axes=axes)
     return adqc.nn.Linear(32, 29, circuit=config, generator=torch.Generator().manual_seed(0))
 
 
@@ -41,6 +44,15 @@ def test_compile_in_one_graph(way):
     layer.eval()
     with torch.no_grad():
         torch.testing.assert_close(compiled(x), layer(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("route", ["auto", "matrix-free"])
+def test_compile_a_convolution_in_one_graph(route):
+    torch._dynamo.reset()
+    config = adqc.Circuit(depth=2, layout="rows-first", route=route)
+    layer, x = adqc.nn.Conv2d(4, 6, 3, stride=2, circuit=config), torch.randn(2, 4, 7, 6)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), layer(x), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)

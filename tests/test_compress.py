@@ -292,6 +292,22 @@ def test_the_progress_bar_goes_to_stderr_and_only_where_wanted(capsys: pytest.Ca
 # --- errors: the model stays as it was ------------------------------------------------------------------------------
 
 
+def tiny() -> nn.Module:
+    return nn.Sequential(nn.Linear(64, 64), nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize("select", [None, "re:.*", lambda name, _: True])
+@pytest.mark.parametrize("gate", ["o16", "o64"])
+def test_layers_with_fewer_qubits_than_a_gate_are_left_alone(gate: str, select: Any) -> None:
+    model = tiny()
+    config = Circuit(depth=1, gate=gate, wiring="staircase", stride=2)
+    report = compress_(model, config, select=select, fit=None)
+    assert type(model[0]) is adqc.nn.Linear
+    assert type(model[1]) is nn.Linear
+    assert f"too small for gate {gate!r}" in str(report)
+    assert f"too small for gate {gate!r}" in str(plan(tiny(), config, select=select))
+
+
 def damaged(value: float) -> nn.Module:
     model = lenet()
     with torch.no_grad():
@@ -309,6 +325,10 @@ def damaged(value: float) -> nn.Module:
         (lenet, Circuit(depth=60), ["3", "11"], "11 would not shrink"),
         (lenet, Circuit(depth=2500), None, "nothing to compress"),
         (lenet, Circuit(layout=(1, 0)), ["3"], "3: the order of sites"),
+        (lenet, Circuit(axes=(16, 5, 31)), ["3"], r"3: axes \(16, 5, 31\) hold 2,480 entries, but the weight of shape"),
+        (tiny, Circuit(gate="o16"), ["1"], "1: gates on 4 qubits need a weight of at least 16 entries, got 3 qubits"),
+        (tiny, Circuit(gate="o64", depth=1), ["0", "1"], "1: gates on 6 qubits need a weight of at least 64 entries"),
+        (lambda: nn.Sequential(nn.Linear(2, 4)), Circuit(gate="o16"), None, "nothing to compress .* gate 'o16'"),
         (lambda: nn.ReLU(), SMALL, None, "nothing to compress .the model has no weights"),
         (lambda: nn.Sequential(nn.Linear(8, 64, device="meta")), SMALL, None, "0: its weight is on the meta device"),
     ],

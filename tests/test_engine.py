@@ -8,7 +8,7 @@ import itertools
 
 import pytest
 import torch
-from route_suite import AXES, CASES, Case, make_wall
+from route_suite import AXES, CASES, TWO_QUBIT, WIDE_AXES, WIDE_CASES, Case, make_wall
 
 from adqc import engine
 from adqc.brickwall import BrickWall
@@ -20,27 +20,32 @@ from adqc.testing import RouteSuite
 
 
 class TestGrid(RouteSuite):
-    """The whole grid; PennyLane and quimb's own contraction are slow and take the sample below."""
+    """The whole grids; PennyLane and quimb's own contraction are slow and take the sample below."""
 
     test_pennylane = None
     test_quimb = None
     test_gates = None
 
-    @pytest.fixture(params=CASES, ids=str)
+    @pytest.fixture(params=[*CASES, *WIDE_CASES], ids=str)
     def wall(self, request):
         return make_wall(request.param)
 
 
 SAMPLE = [
-    Case(gate, wiring, order, depth, shape)
-    for gate, wiring, order, depth, shape in zip(
-        AXES["gate"] * 2,
-        AXES["wiring"] * 5,
-        itertools.cycle(AXES["layout"]),
-        (3, 1, 2, 5, 4, 2, 7, 3, 1, 6),
-        ((5, 7), (1,), (3,), (2, 3, 2), (4, 5), (13,), (3, 2), (8, 4), (1, 1), (2,)),
-        strict=False,
-    )
+    Case("o8", "staircase/2", "interleaved", 2, (5, 7)),
+    Case("o8", "brick-wall", "random", 3, (2, 3, 2), flat=True),
+    Case("o16", "staircase", "rows-first", 1, (4, 5)),
+    *(
+        Case(gate, wiring, order, depth, shape)
+        for gate, wiring, order, depth, shape in zip(
+            AXES["gate"] * 2,
+            AXES["wiring"] * 5,
+            itertools.cycle(AXES["layout"]),
+            (3, 1, 2, 5, 4, 2, 7, 3, 1, 6),
+            ((5, 7), (1,), (3,), (2, 3, 2), (4, 5), (13,), (3, 2), (8, 4), (1, 1), (2,)),
+            strict=False,
+        )
+    ),
 ]
 
 
@@ -52,20 +57,26 @@ class TestSample(RouteSuite):
         return make_wall(request.param)
 
 
-WIDE = [
-    Case(gate, wiring, order, depth, shape)
-    for gate, wiring, order, depth, shape in zip(
-        AXES["gate"] * 3,
-        ("brick-wall", "staircase", "brick-wall") * 5,
-        itertools.cycle(("random", "interleaved", "rows-first")),
-        (7, 3, 6, 5, 4) * 3,
-        ((33, 40), (3, 17, 9), (1000,), (5, 3, 5, 9), (60, 50)) * 3,
-        strict=False,
-    )
+MANY_QUBITS = [
+    Case("o8", "staircase/2", "interleaved", 2, (33, 40)),
+    Case("o8", "brick-wall", "rows-first", 4, (60, 50)),
+    Case("o16", "staircase/2", "random", 1, (1000,)),
+    Case("o32", "staircase/2", "rows-first", 1, (33, 40)),
+    *(
+        Case(gate, wiring, order, depth, shape)
+        for gate, wiring, order, depth, shape in zip(
+            AXES["gate"] * 3,
+            ("brick-wall", "staircase", "brick-wall") * 5,
+            itertools.cycle(("random", "interleaved", "rows-first")),
+            (7, 3, 6, 5, 4) * 3,
+            ((33, 40), (3, 17, 9), (1000,), (5, 3, 5, 9), (60, 50)) * 3,
+            strict=False,
+        )
+    ),
 ]
 
 
-class TestWide(RouteSuite):
+class TestManyQubits(RouteSuite):
     """Enough qubits that deep walls are cut in halves too; the generic network would take minutes there."""
 
     test_network = None
@@ -73,16 +84,16 @@ class TestWide(RouteSuite):
     test_quimb = None
     test_gates = None
 
-    @pytest.fixture(params=WIDE, ids=str)
+    @pytest.fixture(params=MANY_QUBITS, ids=str)
     def wall(self, request):
         return make_wall(request.param)
 
 
-def test_the_wide_walls_are_really_cut():
-    walls = {case: make_wall(case) for case in WIDE}
+def test_the_walls_on_many_qubits_are_really_cut():
+    walls = {case: make_wall(case) for case in MANY_QUBITS}
     cut = [case for case, wall in walls.items() if engine.describe_route(wall.wiring, wall.layout) == "halves"]
-    assert {case.gate for case in cut} == set(AXES["gate"])
-    assert {case.wiring for case in cut} == set(AXES["wiring"])
+    assert {case.gate for case in cut} >= {*TWO_QUBIT, "o8"}
+    assert {case.wiring for case in cut} >= set(AXES["wiring"])
     assert {case.layout for case in cut} == set(AXES["layout"])
     assert max(case.depth for case in cut) >= 6
 
@@ -108,14 +119,15 @@ def test_the_suite_sees_a_route_that_is_wrong(route, wrong, monkeypatch):
         getattr(RouteSuite(), f"test_{route}")(make_wall(SAMPLE[0]))
 
 
-def test_the_grid_meets_every_pair_of_values():
-    for (a, values), (b, others) in itertools.combinations(AXES.items(), 2):
-        met = {(getattr(case, a), getattr(case, b)) for case in CASES}
+@pytest.mark.parametrize(("axes", "cases"), [(AXES, CASES), (WIDE_AXES, WIDE_CASES[:-1])])
+def test_the_grids_meet_every_pair_of_values(axes, cases):
+    for (a, values), (b, others) in itertools.combinations(axes.items(), 2):
+        met = {(getattr(case, a), getattr(case, b)) for case in cases}
         assert met == set(itertools.product(values, others)), (a, b)
 
 
 @pytest.mark.parametrize("route", ["halves", "fused", "network", "gates"])
-@pytest.mark.parametrize("case", [case for case in CASES if case.dtype != torch.float64], ids=str)
+@pytest.mark.parametrize("case", [case for case in (*CASES, *WIDE_CASES) if case.dtype != torch.float64], ids=str)
 def test_storage_in_fewer_digits(case, route):
     wall = make_wall(case)
     expected = copy.deepcopy(wall).double()("gates")
@@ -133,17 +145,18 @@ def test_storage_in_fewer_digits(case, route):
 
 
 @pytest.mark.parametrize("route", ["halves", "fused", "network", "gates"])
-@pytest.mark.parametrize("gate", AXES["gate"])
+@pytest.mark.parametrize("gate", [*TWO_QUBIT, "o8"])
 def test_gradcheck(gate, route):
-    for wiring, shape, depth in (("brick-wall", (3, 2), 3), ("staircase", (2, 2), 2)):
+    walls = (("brick-wall", (3, 2), 3), ("staircase", (2, 2), 2))
+    for wiring, shape, depth in walls if gate in TWO_QUBIT else (("staircase/2", (3, 5), 1),):
         wall = make_wall(Case(gate, wiring, "interleaved", depth, shape))
         assert torch.autograd.gradcheck(*_as_function(wall, route))
 
 
 @pytest.mark.parametrize("route", ["halves", "fused", "network", "gates"])
-@pytest.mark.parametrize("gate", AXES["gate"])
+@pytest.mark.parametrize("gate", [*TWO_QUBIT, "o8"])
 def test_gradgradcheck(gate, route):
-    wall = make_wall(Case(gate, "brick-wall", "rows-first", 1, (3,)))
+    wall = make_wall(Case(gate, "brick-wall", "rows-first", 1, (3,) if gate in TWO_QUBIT else (5,)))
     assert torch.autograd.gradgradcheck(*_as_function(wall, route))
 
 
@@ -156,7 +169,7 @@ def _as_function(wall: BrickWall, route: str):
     return build, tuple(value.detach().clone().requires_grad_() for value in values)
 
 
-@pytest.mark.parametrize("gate", ["cartan", "su4", "free"])
+@pytest.mark.parametrize("gate", ["cartan", "su4", "free", "o8"])
 def test_every_route_works_under_vmap(gate):
     walls = [make_wall(Case(gate, "brick-wall", "interleaved", 3, (3, 4)), seed) for seed in range(3)]
     parameters, _ = torch.func.stack_module_state(walls)

@@ -25,8 +25,9 @@ def test_large_layers_are_applied_small_ones_built():
         (adqc.nn.Linear(32, 24, circuit=adqc.Circuit(depth=3)), 5),
         (adqc.nn.Embedding(50, 16, circuit=adqc.Circuit(depth=3)), 7),
         (adqc.nn.Conv2d(3, 8, 3, circuit=adqc.Circuit(depth=3, layout="rows-first")), torch.randn(2, 3, 6, 6)),
+        (adqc.nn.Linear(32, 24, circuit=adqc.Circuit(depth=1, gate="o8", wiring="staircase", stride=2)), 5),
     ],
-    ids=["linear", "embedding", "conv"],
+    ids=["linear", "embedding", "conv", "wide gates"],
 )
 def test_every_way_is_measured_and_the_layer_left_alone(layer, batch):
     before = copy.deepcopy(layer.state_dict())
@@ -41,6 +42,14 @@ def test_every_way_is_measured_and_the_layer_left_alone(layer, batch):
     assert "matrix-free" in str(found)
     assert layer.training
     assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+
+
+def test_a_weight_with_other_axes_is_always_built():
+    layer = adqc.nn.Linear(32, 24, circuit=adqc.Circuit(depth=2, gate="o8", axes=(24, 4, 8)))
+    found = adqc.explain(layer, 5)
+    assert [w.way for w in found.ways] == ["build"] * 3
+    assert all(w.chosen and w.measured > 0 and w.predicted > 0 for w in found.ways)
+    assert "matrix-free" not in str(found)
 
 
 def test_what_cannot_be_explained():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -28,6 +29,46 @@ def test_staircase_sweeps_the_chain_from_its_first_site(sites, depth):
     assert wiring.layers == (sites - 1,) * depth
 
 
+@pytest.mark.parametrize("width", [3, 4, 5, 6])
+@pytest.mark.parametrize("sites", [3, 6, 7, 12, 17])
+def test_a_brick_wall_of_wide_gates_shifts_every_other_layer_by_half(sites, width):
+    wiring = brick_wall(sites, 4, width=width)
+    at = 0
+    for layer, count in enumerate(wiring.layers):
+        first = layer % 2 * (width // 2)
+        assert count == max(0, (sites - first) // width)
+        for gate in wiring.gates[at : at + count]:
+            assert gate == tuple(range(first, first + width))
+            first += width
+        at += count
+    assert at == len(wiring.gates)
+
+
+@pytest.mark.parametrize("width", [3, 4, 5, 6])
+def test_a_staircase_of_wide_gates_is_spread_evenly_over_the_chain(width):
+    for sites in range(width, 25):
+        for stride in range(1, width):
+            wiring = staircase(sites, 2, width=width, stride=stride)
+            steps = wiring.layers[0] - 1
+            assert wiring.layers == (steps + 1,) * 2
+            assert wiring.gates[steps + 1 :] == wiring.gates[: steps + 1]
+            # From the first site to the last, in as few steps as the stride allows, neighbours with a site in common.
+            firsts = [gate[0] for gate in wiring.gates[: steps + 1]]
+            assert all(gate == tuple(range(gate[0], gate[0] + width)) for gate in wiring.gates)
+            assert (firsts[0], firsts[-1]) == (0, sites - width)
+            assert steps == math.ceil((sites - width) / stride)
+            taken = [b - a for a, b in pairwise(firsts)]
+            assert all(1 <= step <= stride for step in taken)
+            assert max(taken, default=1) - min(taken, default=1) <= 1
+
+
+def test_wide_staircases_by_hand():
+    assert staircase(7, 1, width=3, stride=2).gates == ((0, 1, 2), (2, 3, 4), (4, 5, 6))
+    assert staircase(5, 1, width=3).gates == ((0, 1, 2), (1, 2, 3), (2, 3, 4))
+    assert staircase(3, 2, width=3, stride=2).gates == ((0, 1, 2),) * 2
+    assert staircase(4, 1, width=3, stride=2).gates == ((0, 1, 2), (1, 2, 3))
+
+
 def test_what_a_wiring_knows_of_its_gates():
     wiring = brick_wall(5, 2)
     assert wiring.gates == ((0, 1), (2, 3), (1, 2), (3, 4))
@@ -48,6 +89,8 @@ def test_gates_on_three_and_four_sites_are_not_forbidden():
 def test_wire_knows_the_names():
     for kind in WIRINGS:
         assert wire(kind, 4, 2).sites == 4
+    assert wire("brick-wall", 9, 2, width=4) == brick_wall(9, 2, width=4)
+    assert wire("staircase", 9, 2, width=4, stride=3) == staircase(9, 2, width=4, stride=3)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +98,8 @@ def test_wire_knows_the_names():
     [
         (lambda: wire("ring", 4, 2), "unknown wiring 'ring': use one of brick-wall, staircase"),
         (lambda: wire("brick-wall", 4, 0), "depth .* at least 1, got 0"),
+        (lambda: wire("staircase", 2, 1, width=3), "gates on 3 qubits need .* at least 8 entries, got 2 qubits"),
+        (lambda: wire("brick-wall", 5, 1, width=6), "gates on 6 qubits need .* at least 64 entries, got 5 qubits"),
         (lambda: brick_wall(0, 1), "at least 1 site, got 0"),
         (lambda: Wiring(3, ((0, 2),), (1,)), r"neighbouring sites .* got \(0, 2\)"),
         (lambda: Wiring(3, ((1, 0),), (1,)), r"in rising order, got \(1, 0\)"),

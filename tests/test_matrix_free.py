@@ -7,13 +7,13 @@ import threading
 
 import pytest
 import torch
+from route_suite import TWO_QUBIT
 from torch.nn import functional as F
 
 import adqc
 from adqc.engine import chain
 from adqc.engine.chain import apply_chain, is_ordered
 from adqc.engine.split import cut
-from adqc.gates import FAMILIES
 from adqc.geometry import LAYOUTS, WIRINGS, layout
 from adqc.matrix_free import choose
 
@@ -41,7 +41,8 @@ def compare(layer, x, expected):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10 * max(1, b.abs().max().item()))
 
 
-GRID = list(itertools.product(FAMILIES, WIRINGS, LAYOUTS))
+GATES = (*TWO_QUBIT, "o8")
+GRID = list(itertools.product(GATES, WIRINGS, LAYOUTS))
 
 
 @pytest.mark.parametrize(("gate", "wiring", "order"), GRID)
@@ -55,7 +56,7 @@ def test_linear(gate, wiring, order, shape, depth, batch):
     compare(layer, x, lambda weight, bias, x: F.linear(x, weight, bias))
 
 
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("places", [(6,), (4, 8), (3, 6, 9)])
 @pytest.mark.parametrize("backwards", [False, True])
 def test_every_number_of_pieces_and_both_directions(gate, places, backwards):
@@ -68,7 +69,7 @@ def test_every_number_of_pieces_and_both_directions(gate, places, backwards):
     torch.testing.assert_close(found, F.linear(x, wall("gates")), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("gate", FAMILIES)
+@pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("wiring", WIRINGS)
 @pytest.mark.parametrize(
     ("kind", "sizes", "options"),
@@ -115,6 +116,9 @@ def test_what_cannot_be_applied_says_so():
     conv = adqc.nn.Conv2d(4, 8, 3, circuit=circuit(layout="interleaved"))
     with pytest.raises(ValueError, match="layout='rows-first' for a convolution"):
         conv(torch.zeros(1, 4, 5, 5))
+    linear = adqc.nn.Linear(8, 6, circuit=circuit(axes=(6, 2, 4)))
+    with pytest.raises(ValueError, match=r"shape \(6, 8\), .* cannot be applied .* and the weight's own axes"):
+        linear(torch.zeros(1, 8))
     order = (3, 1, 0, 2)
     linear = adqc.nn.Linear(4, 4, circuit=circuit(layout=order))
     assert not is_ordered(layout((4, 4), order))

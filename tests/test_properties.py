@@ -8,6 +8,7 @@ import math
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from route_suite import TWO_QUBIT
 
 import adqc.nn as cnn
 from adqc.brickwall import BrickWall
@@ -15,6 +16,8 @@ from adqc.config import Circuit
 from adqc.engine import arrange, statevector
 from adqc.gates import FAMILIES
 from adqc.geometry import LAYOUTS, WIRINGS, layout, wire
+
+GATES = (*TWO_QUBIT, "o8", "o16")
 
 quick = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 
@@ -32,12 +35,16 @@ def shapes(draw, bits=7):
 @st.composite
 def circuits(draw, shape, depth=5):
     sites = layout(shape).sites
+    gate = draw(st.sampled_from(sorted(name for name in GATES if FAMILIES[name].sites <= max(2, sites))))
+    wiring = draw(st.sampled_from(WIRINGS))
+    widest = max(1, FAMILIES[gate].sites - 1) if wiring == "staircase" else 1
     order = draw(st.one_of(st.sampled_from(LAYOUTS), st.permutations(range(sites)).map(tuple)))
     return Circuit(
         depth=draw(st.integers(1, depth)),
-        gate=draw(st.sampled_from(sorted(FAMILIES))),
+        gate=gate,
         layout=order,
-        wiring=draw(st.sampled_from(WIRINGS)),
+        wiring=wiring,
+        stride=draw(st.integers(1, widest)),
         start=draw(st.sampled_from(["haar", "layered", "near-identity"])),
     )
 
@@ -87,9 +94,9 @@ def test_arranging_loses_nothing_inside_the_crop(data):
 
 
 @quick
-@given(st.sampled_from(WIRINGS), st.integers(1, 12), st.integers(1, 9))
-def test_moments_order_the_gates_and_hold_each_once(kind, sites, depth):
-    wiring = wire(kind, sites, depth)
+@given(st.sampled_from(WIRINGS), st.integers(1, 12), st.integers(1, 9), st.integers(2, 6), st.integers(1, 5))
+def test_moments_order_the_gates_and_hold_each_once(kind, sites, depth, width, stride):
+    wiring = wire(kind, max(sites, width) if width > 2 else sites, depth, width=width, stride=min(stride, width - 1))
     at = {gate: k for k, moment in enumerate(wiring.moments) for gate in moment}
     assert sorted(at) == list(range(len(wiring.gates)))
     for moment in wiring.moments:

@@ -33,8 +33,22 @@ def test_outputs_and_gradients_are_those_of_each_alone(gate):
         torch.testing.assert_close(a.grad, b.grad, rtol=0, atol=1e-12)
 
 
-def test_one_pass_for_all_of_a_kind(monkeypatch):
-    model = make()
+def test_layers_of_equal_axes_and_unequal_shapes_go_apart():
+    config = adqc.Circuit(depth=2, gate="o8", axes=(12, 12))
+    sizes = (12, 12, 12, 16)
+    layers = [adqc.nn.Linear(into, 144 // into, circuit=config) for into in sizes]
+    # 12 -> 12 -> 12 -> 12, and 16 -> 9 beside it.
+    model = nn.Sequential(*layers[:3], nn.ConstantPad1d((0, 4), 1.0), *layers[3:]).double()
+    x = torch.randn(3, 12, dtype=torch.float64)
+    due = model(x)
+    adqc.together_(model)
+    torch.testing.assert_close(model(x), due, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("gate", ["cartan", "o8"])
+def test_one_pass_for_all_of_a_kind(monkeypatch, gate):
+    model = make(gate)
+    model[1] = copy.deepcopy(model[2])  # a copy is of a kind with its original
     adqc.together_(model)
     calls = []
     build = adqc.engine.build

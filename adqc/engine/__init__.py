@@ -34,7 +34,7 @@ def build(
     """The weight.
 
     Args:
-        gates: (G, 4, 4), in the order in which they act.
+        gates: (G, 2^k, 2^k), in the order in which they act.
         wiring: Where they act.
         layout: Shape and order of the sites.
         scale: (), multiplies the weight.

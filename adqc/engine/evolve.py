@@ -24,7 +24,7 @@ def run_program(
     """Contract all pieces.
 
     Args:
-        gates: (G, 4, 4), in the order in which they act.
+        gates: (G, 2^k, 2^k), in the order in which they act.
         program: What :func:`adqc.engine.program.make_program` returned.
         start: (Q, 2), the product state to begin with; None for |0…0>.
         scale: (), multiplies the first piece.

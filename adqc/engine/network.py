@@ -119,7 +119,7 @@ def contract_network(gates: Tensor, wiring: Wiring, start: Tensor | None = None)
     """The state that the circuit prepares, by generic contraction of the whole network.
 
     Args:
-        gates: (G, 4, 4), in the order in which they act.
+        gates: (G, 2^k, 2^k), in the order in which they act.
         wiring: Where they act.
         start: (Q, 2), the product state to begin with; None for |0…0>.
 

@@ -50,7 +50,7 @@ def run_gates(gates: Tensor, wiring: Wiring, start: Tensor | None = None) -> Ten
     """The state that the circuit prepares.
 
     Args:
-        gates: (G, 4, 4), in the order in which they act.
+        gates: (G, 2^k, 2^k), in the order in which they act.
         wiring: Where they act.
         start: (Q, 2), the product state to begin with; None for |0…0>.
 

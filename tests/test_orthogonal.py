@@ -1,0 +1,241 @@
+"""Wide gates: orthogonal whatever the entries are, stored by the columns that fresh wires let through."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pennylane as qml
+import pytest
+import torch
+
+from adqc.brickwall import BrickWall
+from adqc.config import Circuit
+from adqc.gates import WIDE
+from adqc.geometry import WIRINGS, wire
+from adqc.orthogonal import orthonormalise
+
+NAMES = [family.name for family in WIDE]
+
+
+def entries(size: int, count: int = 5) -> torch.Tensor:
+    return torch.randn(count, size, size, dtype=torch.float64)
+
+
+def close_to_orthogonal(gates: torch.Tensor, atol: float = 1e-12) -> None:
+    unit = torch.eye(gates.shape[-1], dtype=gates.dtype).expand_as(gates)
+    torch.testing.assert_close(gates @ gates.mT, unit, rtol=0, atol=atol)
+
+
+# --- the matrix ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [2, 4, 8, 16, 32, 64])
+def test_gram_schmidt_takes_the_columns_with_most_zero_bits_behind_first(size):
+    given = entries(size)
+    found = orthonormalise(given)
+    close_to_orthogonal(found)
+    # The textbook's: what is left of a column beside those ahead of it, as a unit vector in its own direction.
+    done: list[int] = []
+    for zeros in range(size.bit_length() - 1, -1, -1):
+        done += [c for c in range(0, size, 2**zeros) if c not in done]
+    assert sorted(done) == list(range(size))
+    made: list[torch.Tensor] = []
+    for column in done:
+        rest = given[:, :, column]
+        for _ in range(2):  # once more for the digits lost
+            for other in made:
+                rest = rest - (rest * other).sum(1, keepdim=True) * other
+        made.append(rest / rest.norm(dim=1, keepdim=True))
+        torch.testing.assert_close(found[:, :, column], made[-1], rtol=0, atol=1e-9)
+
+
+def test_an_orthogonal_matrix_stays_as_it_is_and_scaling_a_column_changes_nothing():
+    gates = orthonormalise(entries(16))
+    torch.testing.assert_close(orthonormalise(gates), gates, rtol=0, atol=1e-13)
+    given = entries(16)
+    torch.testing.assert_close(
+        orthonormalise(given * torch.rand(16, dtype=torch.float64).add(0.1)), orthonormalise(given), rtol=0, atol=1e-11
+    )
+
+
+@pytest.mark.parametrize("open_wires", [0, 1, 2])
+def test_the_columns_that_fresh_wires_let_through_depend_on_each_other_alone(open_wires):
+    (family, *_) = WIDE
+    kept = list(family.stored([k >= open_wires for k in range(3)]))
+    assert len(kept) == 8 * 2**open_wires
+    columns = sorted({k % 8 for k in kept})
+    assert columns == list(range(0, 8, 2 ** (3 - open_wires)))
+    params = entries(8).flatten(1)
+    others = torch.randn_like(params)
+    others[:, kept] = params[:, kept]
+    one, other = (family.matrices(each)[:, :, columns] for each in (params, others))
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", WIRINGS)
+@pytest.mark.parametrize("width", [3, 4, 5, 6])
+def test_fresh_wires_are_always_a_gates_last(kind, width):
+    for sites in range(width, 20):
+        for stride in range(1, width if kind == "staircase" else 2):
+            for fresh in wire(kind, sites, 3, width=width, stride=stride).fresh:
+                assert list(fresh) == sorted(fresh), (sites, stride)
+
+
+@pytest.mark.parametrize("family", WIDE, ids=NAMES)
+def test_a_gate_is_pennylanes_qubit_unitary(family):
+    wires = list(range(family.sites))
+    params = entries(2**family.sites, 1)[0].flatten()
+    (operation,) = qml.tape.make_qscript(family.operations)(params, wires).operations
+    assert isinstance(operation, qml.QubitUnitary)
+    assert operation.wires.tolist() == wires
+    torch.testing.assert_close(torch.as_tensor(operation.matrix()), family.matrices(params), rtol=0, atol=1e-13)
+
+
+# --- starts -------------------------------------------------------------------------------------------------------
+
+
+def test_the_start_has_the_moments_of_the_haar_measure():
+    (family, *_) = WIDE
+    count = 20000
+    fresh = torch.zeros(count, 3, dtype=torch.bool)
+    gates = family.matrices(family.random(fresh, torch.Generator().manual_seed(0)))
+    trace = gates.diagonal(dim1=1, dim2=2).sum(-1)
+    # On O(n): E tr = 0, E tr² = 1, E tr⁴ = 3; standard errors are about 0.01 and 0.07.
+    assert abs(trace.mean()) < 0.03
+    assert abs(trace.square().mean() - 1) < 0.05
+    assert abs(trace.pow(4).mean() - 3) < 0.4
+    # Each column is uniform on the sphere: E x² = 1/n, E x⁴ = 3/(n(n + 2)).
+    assert (gates.square().mean(0) - 1 / 8).abs().max() < 0.01
+    assert (gates.pow(4).mean(0) - 3 / 80).abs().max() < 0.005
+    assert abs(torch.linalg.det(gates).mean()) < 0.03
+
+
+@pytest.mark.parametrize("family", WIDE, ids=NAMES)
+def test_the_identitys_parameters_give_the_identity(family):
+    gates = family.matrices(torch.tensor([family.identity], dtype=torch.float64))
+    assert torch.equal(gates, torch.eye(2**family.sites, dtype=torch.float64)[None])
+
+
+# --- gradients ----------------------------------------------------------------------------------------------------
+
+
+def test_gradients_and_their_gradients():
+    given = entries(4, 2).requires_grad_()
+    assert torch.autograd.gradcheck(orthonormalise, (given,))
+    assert torch.autograd.gradgradcheck(orthonormalise, (given,))
+    assert torch.autograd.gradcheck(orthonormalise, (entries(8, 1).requires_grad_(),))
+
+
+def test_gradients_are_orthogonal_to_every_redundant_direction():
+    given = entries(8).requires_grad_()
+    (grad,) = torch.autograd.grad((orthonormalise(given) * entries(8)).sum(), given)
+    # Column 0 comes first: its length does not matter, nor do parts of it in any other column.
+    inner = given.detach()[:, :, 0].unsqueeze(1) @ grad
+    assert inner.abs().max() < 1e-12
+
+
+def _zero_column(a):
+    a[:, :, 4] = 0
+
+
+def _twice_the_same(a):
+    a[:, :, 3] = -2 * a[:, :, 0]
+
+
+def _in_the_span_but_for_rounding(a):
+    a[:, :, 1] = a[:, :, [0, 2, 4]].sum(2)
+
+
+def _all_zero(a):
+    a.zero_()
+
+
+def _unit_vector_of_an_unstored_column(a):
+    # What zeros in a weight make of a first gate: its other columns are the identity's, and one of them is the same.
+    a.copy_(torch.eye(8, dtype=a.dtype))
+    a[:, :, 0] = a[:, :, 5]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(
+    "spoil",
+    [_zero_column, _twice_the_same, _in_the_span_but_for_rounding, _all_zero, _unit_vector_of_an_unstored_column],
+)
+def test_columns_that_others_span_make_an_orthogonal_gate_with_finite_gradients(spoil, dtype):
+    given = entries(8)
+    good = orthonormalise(given)
+    spoil(given)
+    given = given.to(dtype).requires_grad_()
+    gates = orthonormalise(given)
+    close_to_orthogonal(gates.detach().double(), atol=1e-12 if dtype == torch.float64 else 1e-5)
+    (grad,) = torch.autograd.grad((gates * good.to(dtype)).sum(), given)
+    assert grad.isfinite().all()
+    assert grad.abs().max() < 1e3
+
+
+# --- the circuit --------------------------------------------------------------------------------------------------
+
+
+def test_numbers_stored():
+    def count(gate, **options):
+        return BrickWall((2**6,), Circuit(gate=gate, **options)).parameter_count - 1
+
+    # The first gate meets |0> on all wires: one column. Each next one on as many as the stride brings.
+    assert count("o8", depth=1, wiring="staircase") == 8 + 3 * 32
+    assert count("o8", depth=1, wiring="staircase", stride=2) == 8 + 16 + 32
+    assert count("o8", depth=2, wiring="staircase") == 8 + 3 * 32 + 4 * 64
+    assert count("o16", depth=1, wiring="staircase", stride=2) == 16 + 64
+    assert count("o8", depth=1) == 2 * 8
+    assert count("o8", depth=2) == 2 * 8 + 64
+    assert count("o64", depth=1) == 64
+
+
+@pytest.mark.parametrize(("gate", "stride"), [("o8", 1), ("o8", 2), ("o16", 1), ("o16", 2), ("o16", 3), ("o32", 3)])
+def test_one_sweep_has_the_bonds_that_its_stride_promises(gate, stride):
+    config = Circuit(depth=1, gate=gate, wiring="staircase", stride=stride)
+    wall = BrickWall((2**9,), config, dtype=torch.float64)
+    state = wall().detach()
+    for before, after in pairwise(wall.wiring.gates):
+        shared = len(set(before) & set(after))
+        assert shared >= wall.family.sites - stride
+        left = after[0]
+        rank = torch.linalg.matrix_rank(state.view(2**left, -1), rtol=1e-9).item()
+        assert rank == 2 ** min(shared, left, 9 - left)
+
+
+@pytest.mark.parametrize("gate", ["o8", "o16"])
+def test_every_number_stored_has_a_gradient(gate):
+    wall = BrickWall((32,), Circuit(depth=1, gate=gate, wiring="staircase"), dtype=torch.float64)
+    seed = torch.randn(32, dtype=torch.float64)
+    (grad,) = torch.autograd.grad((wall() * seed).sum(), wall.gates)
+    assert (grad.abs() > 1e-12).all()
+
+
+def test_a_wall_of_one_gate_that_spans_unstored_columns_trains():
+    wall = BrickWall((8,), Circuit(depth=1, gate="o8"), dtype=torch.float64)
+    with torch.no_grad():
+        wall.gates.zero_()[5] = 1
+    wall().square().mul(torch.arange(8)).sum().backward()
+    assert wall.gates.grad.isfinite().all()
+    torch.testing.assert_close(wall().detach(), torch.eye(8, dtype=torch.float64)[5])
+
+
+def test_parameters_not_stored_are_the_identitys():
+    wall = BrickWall((32,), Circuit(depth=2, gate="o8"), dtype=torch.float64)
+    params = wall.gate_parameters().detach()
+    assert params.shape == (2, 64)
+    torch.testing.assert_close(params[0].view(8, 8)[:, 1:], torch.eye(8, dtype=torch.float64)[:, 1:])
+    other = BrickWall((32,), wall.config, dtype=torch.float64).set_gate_parameters_(params)
+    assert torch.equal(other(), wall())
+    params[0, 1] = 0.5
+    with pytest.raises(ValueError, match="those not stored must be the identity's"):
+        wall.set_gate_parameters_(params)
+
+
+@pytest.mark.parametrize(("gate", "least"), [("o8", 8), ("o16", 16), ("o32", 32), ("o64", 64)])
+def test_a_gate_needs_as_many_qubits_as_it_acts_on(gate, least):
+    assert BrickWall((least,), Circuit(gate=gate, depth=1)).sites == math.log2(least)
+    small = least // 2
+    with pytest.raises(ValueError, match=f"need a weight of at least {least} entries, got {least.bit_length() - 2} qu"):
+        BrickWall((small,), Circuit(gate=gate, depth=1))
