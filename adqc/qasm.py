@@ -202,7 +202,7 @@ def from_qasm(
     expected = {"qubits": arrangement.sites, "order": list(arrangement.order), "padded": list(arrangement.padded)}
     for key, value in expected.items():
         if card.get(key) != value:
-            raise ValueError(f"the card's shape, axes and layout make {key} {value}, but it says {card.get(key)!r}")
+            raise ValueError(f"the card's shape and layout make {key} {value}, but it says {card.get(key)!r}")
     gates = config["depth"] * (qubits - 1) // 2
     known = FAMILIES.get(config["gate"])
     beyond = MOST_GATES_BEYOND_TEXT // 4 ** (0 if known is None else known.sites - 2)

@@ -158,7 +158,7 @@ def test_cards_say_what_is_not_usual():
         ("o8 stride", {"stride": 3}, "expected 1 to 2 for gate 'o8', got 3"),
         ("o8 axes", {"axes": [8, 4, 7]}, "hold another number of entries"),
         ("o8 axes", {"axes": "8"}, "the card's 'axes' must be a list"),
-        ("o8 axes", {"axes": [8, 24]}, "the card's shape, axes and layout make order"),
+        ("o8 axes", {"axes": [8, 24]}, "the card's shape and layout make order"),
         ("o8 wall", {"depth": 10_000}, "makes some 35,000 gates"),
         ("o8 wall", {"depth": 3}, "the circuit of the card ends before"),
         ("o8 wall", {"family": "o16"}, "should go on with"),
