@@ -227,7 +227,11 @@ def draw(wall: BrickWall, kind: str = "text", *, bricks: bool | None = None) -> 
 
     params = wall.gate_parameters().detach().cpu()
     if bricks is None:
-        one = qml.tape.make_qscript(wall.family.operations)(params[0], [0, 1]) if len(params) else ()
+        one = (
+            qml.tape.make_qscript(wall.family.operations)(params[0], list(range(wall.family.sites)))
+            if len(params)
+            else ()
+        )
         bricks = len(params) * len(one) > DRAWN_OPERATIONS
 
     class Box(qml.operation.Operation):  # type: ignore[misc]
@@ -268,13 +272,14 @@ class Resources:
 
     Args:
         qubits: Number of qubits.
-        gates: Number of two-qubit gates (bricks).
+        gates: Number of gates (bricks).
         cx: Number of CX gates that they take; None where the gates are not unitary, or cannot be decomposed.
         depth: Number of layers of gates that act at the same time.
         parameters: Number of real numbers stored.
         rotations: Number of ``ry`` and ``rz``; None as for ``cx``.
         fixed: Number of one-qubit gates without an angle (``h``, ``s``, ``sdg``); None as for ``cx``.
         cx_layers: Number of layers of CX that act at the same time; None as for ``cx``.
+        width: Number of qubits that a gate acts on.
     """
 
     qubits: int
@@ -285,11 +290,13 @@ class Resources:
     rotations: int | None = None
     fixed: int | None = None
     cx_layers: int | None = None
+    width: int = 2
 
     def __str__(self) -> str:
         cx = "no CX count (gates are not unitary)" if self.cx is None else f"{self.cx} CX"
+        kind = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}.get(self.width, str(self.width))
         return (
-            f"{self.qubits} qubits, {self.gates} two-qubit gates, {cx}, depth {self.depth} in two-qubit layers, "
+            f"{self.qubits} qubits, {self.gates} {kind}-qubit gates, {cx}, depth {self.depth} in {kind}-qubit layers, "
             f"{self.parameters} parameters"
         )
 
@@ -298,7 +305,8 @@ def resources(wall: BrickWall) -> Resources:
     """Gates, their elementary gates as QASM writes them, depth and parameters of a circuit.
 
     A real gate takes 2 CX, a complex one 3 (2 where a wire still holds |0>), and any gate on |00> takes 1
-    (quant-ph/0308006, Theorems 3 and 4); a gate made by a user what PennyLane's decomposition of its operations takes.
+    (quant-ph/0308006, Theorems 3 and 4); a gate on three qubits and more what :func:`adqc.wide.decompose_wide` says,
+    one made by a user what PennyLane's decomposition of its operations takes.
 
     Args:
         wall: The circuit.
@@ -306,7 +314,10 @@ def resources(wall: BrickWall) -> Resources:
     Returns:
         The counts.
     """
-    found = Resources(wall.sites, len(wall.wiring.gates), None, len(wall.wiring.moments), wall.parameter_count)
+    width = wall.family.sites
+    found = Resources(
+        wall.sites, len(wall.wiring.gates), None, len(wall.wiring.moments), wall.parameter_count, width=width
+    )
     if not wall.family.unitary:
         return found
     if wall.family.name in KINDS:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -62,15 +63,20 @@ def matrix(name: str, angle: float = 0.0) -> Matrix:
 
 
 def product(instructions: Iterable[Instruction], sites: Sequence[int]) -> Matrix:
-    """The (4, 4) matrix of instructions on two sites, the first one most significant."""
-    result: Matrix = np.eye(4, dtype=np.complex128)
+    """The (2^k, 2^k) matrix of instructions on k >= 2 sites, the first one most significant."""
+    result: Matrix = np.eye(2 ** len(sites), dtype=np.complex128)
     for name, angle, wires, *_ in instructions:
-        result = _widen(matrix(name, angle), [sites.index(wire) for wire in wires]) @ result
+        result = _widen(matrix(name, angle), [sites.index(wire) for wire in wires], len(sites)) @ result
     return result
 
 
-def _widen(gate: Matrix, places: Sequence[int]) -> Matrix:
-    """A gate on the places given of a pair, as a gate on the pair."""
+def _widen(gate: Matrix, places: Sequence[int], count: int) -> Matrix:
+    """A gate on the places given of ``count`` wires, as a gate on all of them."""
+    if count > 2:
+        own = len(places)
+        unit = np.eye(2**count, dtype=np.complex128).reshape((2,) * count + (-1,))
+        turned = np.tensordot(gate.reshape((2,) * (2 * own)), unit, axes=(range(own, 2 * own), places))
+        return np.moveaxis(turned, range(own), places).reshape(2**count, -1)
     if len(places) == 2:
         return gate if places[0] == 0 else gate[_SWAP][:, _SWAP]
     wide = np.kron(gate, np.eye(2)) if places[0] == 0 else np.kron(np.eye(2), gate)
@@ -128,28 +134,31 @@ Step = tuple[Matrix, tuple[int, ...], int]
 def regroup(steps: Iterable[Step], wiring: Wiring, refuse: Callable[[int, str], NoReturn]) -> Matrix:
     """The gates of a wiring that do what a circuit on |0…0> does.
 
-    Each two-qubit gate goes to the earliest gate of the wiring that can take it; one-qubit gates go to the gate
-    before them on their wire, or else to the first one. Gates of the wiring that nothing goes to are identities.
+    Each gate on two qubits or more goes to the earliest gate of the wiring that can take it; one-qubit gates go to the
+    gate before them on their wire, or else to the first one. Gates of the wiring that nothing goes to are identities.
 
     Args:
-        steps: Matrix (2, 2) or (4, 4), wires, and a position for ``refuse``.
+        steps: Matrix (2^n, 2^n), its n wires, and a position for ``refuse``.
         wiring: Where the gates act.
         refuse: Called with a position and a message where a gate does not fit; raises.
 
     Returns:
-        (G, 4, 4), complex.
+        (G, 2^k, 2^k), complex, for gates on k sites.
     """
-    found = np.tile(np.eye(4, dtype=np.complex128), (len(wiring.gates), 1, 1))
+    width = len(wiring.gates[0]) if wiring.gates else 2
+    found = np.tile(np.eye(2**width, dtype=np.complex128), (len(wiring.gates), 1, 1))
     at = [-1] * wiring.sites
     before: dict[int, tuple[Matrix, int]] = {}
-    places: dict[int, list[int]] = {}
+    # The gates that hold both sites of a pair.
+    places: dict[tuple[int, int], list[int]] = {}
     for number, sites in enumerate(wiring.gates):
-        places.setdefault(sites[0], []).append(number)
+        for low, high in combinations(sites, 2):
+            places.setdefault((low, high), []).append(number)
 
     def enter(wire: int, number: int) -> None:
         if at[wire] < 0 and wire in before:
             place = wiring.gates[number].index(wire)
-            found[number] = found[number] @ _widen(before.pop(wire)[0], [place])
+            found[number] = found[number] @ _widen(before.pop(wire)[0], [place], width)
         at[wire] = number
 
     for gate, wires, position in steps:
@@ -157,25 +166,27 @@ def regroup(steps: Iterable[Step], wiring: Wiring, refuse: Callable[[int, str], 
             wire = wires[0]
             if at[wire] >= 0:
                 number = at[wire]
-                found[number] = _widen(gate, [wiring.gates[number].index(wire)]) @ found[number]
+                found[number] = _widen(gate, [wiring.gates[number].index(wire)], width) @ found[number]
             else:
                 before[wire] = (gate @ before[wire][0] if wire in before else gate, position)
             continue
         low, high = min(wires), max(wires)
-        if high != low + 1:
-            refuse(position, f"a gate on qubits {low} and {high}, which are not neighbours")
-        latest = max(at[low], at[high])
-        if not (at[low] == at[high] >= 0 and wiring.gates[latest] == (low, high)):
+        if high - low >= width:
+            apart = "not neighbours" if width == 2 else f"too far apart for gates on {width} qubits"
+            refuse(position, f"a gate on qubits {low} and {high}, which are {apart}")
+        latest = max(at[wire] for wire in wires)
+        if latest < 0 or not {low, high} <= set(wiring.gates[latest]):
             # Those before the latest are passed for good, so each is looked at once.
-            queue = places.get(low, [])
+            queue = places.get((low, high), [])
             while queue and queue[0] <= latest:
                 queue.pop(0)
             if not queue:
                 refuse(position, f"the wiring has no gate left on qubits {low} and {high} here")
             latest = queue[0]
-            enter(low, latest)
-            enter(high, latest)
-        found[latest] = _widen(gate, [0, 1] if wires[0] == low else [1, 0]) @ found[latest]
+        for wire in wires:
+            if at[wire] != latest:
+                enter(wire, latest)
+        found[latest] = _widen(gate, [wiring.gates[latest].index(wire) for wire in wires], width) @ found[latest]
     for wire, (gate, position) in list(before.items()):
         if wiring.wires[wire]:
             enter(wire, wiring.wires[wire][0])
@@ -190,7 +201,7 @@ def make_real(gates: Matrix) -> npt.NDArray[np.float64] | None:
     """The gates with their phases taken out, where that makes all of them real and leaves no phase but a sign."""
     if not len(gates):
         return gates.real
-    flat = gates.reshape(len(gates), 16)
+    flat = gates.reshape(len(gates), -1)
     largest = np.take_along_axis(flat, np.abs(flat).argmax(axis=1)[:, None], axis=1)[:, 0]
     phases = largest / np.abs(largest)
     turned = gates / phases[:, None, None]

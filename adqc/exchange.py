@@ -33,7 +33,7 @@ def from_pennylane(
 
     Args:
         circuit: A quantum function or QNode without arguments, or a tape, of one-qubit gates and two-qubit gates on
-            neighbouring wires; its measurements at the end count for nothing.
+            neighbouring wires, or of gates that fit those of ``config``; its measurements at the end count for nothing.
         shape: The weight's shape, which has as many bits as the circuit has wires.
         config: The circuit's form; None takes the shallowest wall that holds the gates, of ``cartan`` gates where they
             are real and of ``cartan-su4`` gates where not.
@@ -46,8 +46,8 @@ def from_pennylane(
         The wall; its weight is ``scale · Re(state)``, laid out.
 
     Raises:
-        ValueError: If a gate is not unitary, acts on more than two wires or on wires that are not neighbours, or the
-            gates do not fit the configuration.
+        ValueError: If a gate is not unitary, acts on more wires than a gate of the configuration (two without one) or
+            on wires that are not neighbours, or the gates do not fit the configuration.
         TypeError: If the circuit is neither a function nor a tape.
 
     Example:
@@ -68,34 +68,36 @@ def from_pennylane(
         tape = qml.tape.make_qscript(circuit)()
     else:
         raise TypeError(f"expected a quantum function, a QNode or a tape of PennyLane, got {type(circuit).__name__}")
-    count = _sites(shape)
+    count = _sites(shape, config)
     names = list(range(count)) if wires is None else list(wires)
     unknown = [wire for wire in tape.wires if wire not in names]
     if len(names) != count or unknown:
         reason = f"the circuit also acts on wire {unknown[0]!r}" if unknown else f"wires names {len(names)}"
         raise ValueError(f"a weight of shape {tuple(shape)} takes {count} wires, but {reason}")
     site = {wire: number for number, wire in enumerate(names)}
-    steps = list(_steps_of(tape.operations, site))
+    steps = list(_steps_of(tape.operations, site, _widest(config)))
     return _build(steps, shape, config, scale, device, dtype)
 
 
-def _steps_of(operations: Iterable[Any], site: dict[Any, int]) -> Iterator[Step]:
+def _steps_of(operations: Iterable[Any], site: dict[Any, int], widest: int) -> Iterator[Step]:
     for number, operation in enumerate(operations):
         if operation.name in ("Barrier", "Snapshot"):
             continue
         if operation.name == "GlobalPhase":
             yield np.exp(-1j * number_of(operation)) * np.eye(2), (0,), number
             continue
-        gate = matrix_of(operation) if hasattr(operation, "has_matrix") else None
+        gate = matrix_of(operation, widest) if hasattr(operation, "has_matrix") else None
         if gate is not None:
             yield gate, tuple(site[wire] for wire in operation.wires), number
-        elif len(operation.wires) > 2 and operation.has_decomposition:
+        elif len(operation.wires) > widest and operation.has_decomposition:
             # A template or a gate on more wires may still be made of neighbours' gates.
-            yield from ((gate, sites, number) for gate, sites, _ in _steps_of(operation.decomposition(), site))
+            inner = _steps_of(operation.decomposition(), site, widest)
+            yield from ((gate, sites, number) for gate, sites, _ in inner)
         else:
+            most = "one or two wires" if widest == 2 else f"at most {widest} wires"
             raise ValueError(
                 f"operation {number}, {operation.name} on wires {operation.wires.tolist()}, is not a unitary gate on "
-                f"one or two wires"
+                f"{most}"
             )
 
 
@@ -137,23 +139,33 @@ def from_quimb(
 
     if not isinstance(circuit, QuimbCircuit):
         raise TypeError(f"expected a quimb.tensor.Circuit, got {type(circuit).__name__}")
-    count = _sites(shape)
+    count = _sites(shape, config)
     if count != circuit.N:
         raise ValueError(f"a weight of shape {tuple(shape)} takes {count} sites, but the circuit has {circuit.N}")
-    steps = []
+    steps, widest = [], _widest(config)
     for number, gate in enumerate(circuit.gates):
         sites = (*(gate.controls or ()), *gate.qubits)
-        if len(sites) > 2:
-            raise ValueError(f"gate {number}, {gate.label} on sites {sites}, is not a gate on one or two sites")
+        if len(sites) > widest:
+            most = "one or two sites" if widest == 2 else f"at most {widest} sites"
+            raise ValueError(f"gate {number}, {gate.label} on sites {sites}, is not a gate on {most}")
         array = np.asarray(gate.array, dtype=np.complex128).reshape(2 ** len(gate.qubits), -1)
         if gate.controls:
-            array = np.block([[np.eye(2), np.zeros((2, 2))], [np.zeros((2, 2)), array]])
+            whole = np.eye(2 ** len(sites), dtype=np.complex128)
+            whole[-len(array) :, -len(array) :] = array
+            array = whole
         steps.append((array, tuple(int(site) for site in sites), number))
     return _build(steps, shape, config, scale, device, dtype)
 
 
-def _sites(shape: Sequence[int]) -> int:
+def _sites(shape: Sequence[int], config: Circuit | None) -> int:
+    if config is not None and config.axes is not None:
+        return config.arrange(shape).sites
     return max(1, sum(axis_bits(tuple(int(n) for n in shape))))
+
+
+def _widest(config: Circuit | None) -> int:
+    """The number of sites that one gate may act on."""
+    return 2 if config is None else config.family.sites
 
 
 def _refuse(number: int, message: str) -> NoReturn:
@@ -173,11 +185,14 @@ def _build(
             _refuse(number, f"a gate on {len(sites)} sites has one matrix of {2 ** len(sites)} rows, got {gate.shape}")
         if not np.abs(gate @ gate.conj().T - np.eye(len(gate))).max() < 1e-9:
             raise ValueError(f"operation {number} on sites {sites} is not unitary, or not finite")
-        if len(sites) == 2 and abs(sites[0] - sites[1]) != 1:
+        if len(sites) == 2 == _widest(config) and abs(sites[0] - sites[1]) != 1:
             _refuse(number, f"sites {sites[0]} and {sites[1]} are not neighbours")
-    count = _sites(shape)
-    kind, depth = (config.wiring, config.depth) if config is not None else _shallowest(steps, count)
-    wiring = wire(kind, count, depth)
+    count = _sites(shape, config)
+    if config is None:
+        kind, depth = _shallowest(steps, count)
+        wiring = wire(kind, count, depth)
+    else:
+        wiring = config.wire(count)
     gates = regroup(steps, wiring, _refuse)
     real = make_real(gates)
     if config is None:

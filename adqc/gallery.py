@@ -354,10 +354,11 @@ def check_card(card: Any) -> None:
     if problem is not None:
         raise ValueError(problem)
     about, shape, padded = card[KEY], card["shape"], card["padded"]
+    axes = card.get("axes", shape)
     if about["weights"] != math.prod(shape):
         raise ValueError(f"the card says {about['weights']} weights, but its shape {shape} has {math.prod(shape)}")
-    if about["crop"] != [list(pair) for pair in zip(shape, padded, strict=False)] or len(shape) != len(padded):
-        raise ValueError(f"the card's crop {about['crop']} is not that of shape {shape} in {padded}")
+    if about["crop"] != [list(pair) for pair in zip(axes, padded, strict=False)] or len(axes) != len(padded):
+        raise ValueError(f"the card's crop {about['crop']} is not that of shape {axes} in {padded}")
     probe = about["probe"]
     if len(probe["indices"]) != len(probe["values"]):
         raise ValueError("the card's probe must have as many values as indices")

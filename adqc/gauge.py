@@ -32,37 +32,43 @@ def coordinates(family: GateFamily, wiring: Wiring, matrices: Tensor) -> Tensor:
     """Parameters with which a family prepares the same state from |0…0> as the given gates do.
 
     Args:
-        family: ``cartan``, ``so4``, ``cartan-su4``, ``su4`` or ``free``.
+        family: ``cartan``, ``so4``, ``cartan-su4``, ``su4``, ``free``, or one whose parameters are a matrix's columns.
         wiring: Where the gates act.
-        matrices: (G, 4, 4), ``matrix[out, in]``, in the order in which they act; unitary (any real gates for
+        matrices: (G, 2^k, 2^k), ``matrix[out, in]``, in the order in which they act; unitary (any real gates for
             ``free``), and real for the real families.
 
     Returns:
-        (G, p), float64, on the CPU; what a gate does not store is zero.
+        (G, p), float64, on the CPU; what a gate does not store is zero, or the identity's column.
 
     Raises:
-        ValueError: If the family has no inverse, or the gates are complex, not unitary, or improper (determinant -1)
-            where the family cannot be.
+        ValueError: If the family has no inverse or another size, or the gates are complex, not unitary, or improper
+            (determinant -1) where the family cannot be.
 
     Source: quant-ph/0308006 (two-qubit gates in the Bell basis), with the Euler angles of SO(4)'s two quaternions for
     the real gates, and Takagi's factorisation for complex gates on one |0>.
     """
     peel = _peelers().get(family.name)
-    if peel is None:
+    if peel is None and not family.columns:
         known = ", ".join(_peelers())
         raise ValueError(f"gate family {family.name!r} gives no parameters for a gate: convert to one of {known}")
+    size = 2**family.sites
+    if len(matrices) and tuple(matrices.shape[1:]) != (size, size):
+        found = "x".join(map(str, matrices.shape[1:]))
+        raise ValueError(f"gate family {family.name!r} has {size}x{size} gates, but these are {found}")
     gates = matrices.detach().to("cpu", torch.complex128 if matrices.is_complex() else torch.float64)
     if family.real and gates.is_complex():
         raise ValueError(f"gate family {family.name!r} is real, but the gates are complex: use 'cartan-su4' or 'su4'")
     if not family.real:
         gates = gates.to(torch.complex128)
     if family.unitary and len(gates):
-        distance = (gates @ gates.mH - torch.eye(4, dtype=gates.dtype)).abs().max().item()
+        distance = (gates @ gates.mH - torch.eye(size, dtype=gates.dtype)).abs().max().item()
         if not distance < 1e-3:
             raise ValueError(
                 f"gate family {family.name!r} is unitary, but the gates are not (off by {distance:.1e}): "
                 "project them first"
             )
+    if peel is None:
+        return _columns(family, wiring, gates)
     params = torch.zeros(len(gates), family.parameters, dtype=torch.float64)
     pending = [torch.eye(2, dtype=gates.dtype)] * wiring.sites
     for k in reversed(range(len(gates))):
@@ -73,6 +79,15 @@ def coordinates(family: GateFamily, wiring: Wiring, matrices: Tensor) -> Tensor:
         except ArithmeticError as error:
             raise ValueError(f"gate {k} on sites {wiring.gates[k]} cannot become {family.name!r}: {error}") from None
     return params
+
+
+def _columns(family: GateFamily, wiring: Wiring, gates: Tensor) -> Tensor:
+    """The columns of each gate that its fresh wires let through, beside the identity's."""
+    found = torch.eye(2**family.sites, dtype=torch.float64).flatten().repeat(len(gates), 1)
+    for row, gate, fresh in zip(found, gates, wiring.fresh, strict=True):
+        kept = list(family.stored(fresh))
+        row[kept] = gate.flatten()[kept]
+    return found
 
 
 def convert(wall: BrickWall, gate: str | GateFamily) -> BrickWall:
@@ -89,7 +104,8 @@ def convert(wall: BrickWall, gate: str | GateFamily) -> BrickWall:
         A new wall on the same device and in the same dtype, with the same scale.
 
     Raises:
-        ValueError: If the new family cannot give these gates (see :func:`coordinates`), or the wall is not unitary.
+        ValueError: If the new family cannot give these gates (see :func:`coordinates`) or acts on another number of
+            qubits, or the wall is not unitary.
 
     Example:
         >>> from adqc.config import Circuit
@@ -103,6 +119,11 @@ def convert(wall: BrickWall, gate: str | GateFamily) -> BrickWall:
         raise ValueError(
             f"a wall of {wall.family.name!r} gates is not a unitary circuit and cannot become {family.name!r} exactly: "
             "project it first"
+        )
+    if family.sites != wall.family.sites:
+        raise ValueError(
+            f"a wall of {wall.family.name!r} gates, on {wall.family.sites} qubits, cannot become one of "
+            f"{family.name!r}, whose gates act on {family.sites}: fit a new circuit to its tensor instead"
         )
     config = replace(wall.config, gate=gate)
     # Its own generator: a conversion must not move torch's global one.

@@ -1,18 +1,21 @@
 """Circuits as OpenQASM 2 and 3 text with a card beside it, exactly, both ways.
 
 A real gate is ``(RY ⊗ RY) exp(i(a XY + b YX)) (RY ⊗ RY)``: two CX, at most six rotations, every factor real. A complex
-one takes at most three CX. Only h, s, sdg, ry, rz and cx occur, which every reader takes for the same matrices, signs
-and phases included (see :mod:`adqc.elementary`), and no ``gphase``, which most readers drop.
+one takes at most three CX, one on three qubits and more what :mod:`adqc.wide` says. Only h, s, sdg, ry, rz and cx
+occur, which every reader takes for the same matrices, signs and phases included (see :mod:`adqc.elementary`), and no
+``gphase``, which most readers drop.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -28,6 +31,7 @@ from adqc.gauge import coordinates
 from adqc.geometry import layout
 from adqc.passes import with_phase
 from adqc.qasm_card import check_program, describe, read_card
+from adqc.qasm_match import match, match_wide
 from adqc.qasm_text import HEADERS, LARGEST_ANGLE, fail, parse, write_lines
 from adqc.simplify import simplify as simplified_circuit
 from adqc.translate import elementary, exact_copy
@@ -42,8 +46,8 @@ def to_qasm(layer: nn.Module, *, version: int = 3, simplify: bool = False, decim
     """The circuit as OpenQASM text; ``q[k]`` is site k, and q[0] the most significant bit.
 
     A real gate takes 2 CX, a complex one 3, and any built-in gate on |00> takes 1; the error of a gate is below 1e-14,
-    its sign and phase exact. Gates of a family made by a user are written as PennyLane decomposes their operations,
-    each compared with the gate's matrix.
+    its sign and phase exact. Gates on three qubits and more take what :func:`adqc.wide.decompose_wide` says. Those of a
+    family made by a user are written as PennyLane decomposes their operations, each compared with the gate's matrix.
 
     Args:
         layer: A compressed layer, or a BrickWall, with unitary gates.
@@ -55,8 +59,8 @@ def to_qasm(layer: nn.Module, *, version: int = 3, simplify: bool = False, decim
         The text. Shape, layout, scale and crop are in the :func:`card`.
 
     Raises:
-        ValueError: If the gates are not unitary, hold NaN or infinity, cannot be decomposed, or the version is neither
-            2 nor 3.
+        ValueError: If the gates are not unitary, hold NaN or infinity, cannot be decomposed or, on three qubits and
+            more with determinant -1, not be simplified, or the version is neither 2 nor 3.
         TypeError: If the module has no circuit.
 
     Example:
@@ -90,12 +94,17 @@ def _export(
         f"// {kind}; q[0] carries the most significant bit.",
         "// Shape, layout, scale and crop are in the card beside this file.",
     ]
-    if not wall.family.real or wall.family.name not in FAMILIES:
+    if not wall.family.real or wall.family.name not in FAMILIES or wall.family.sites > 2:
         lines.append("// ry(t) = exp(-itY/2), rz(t) = exp(-itZ/2), s = diag(1, i), sdg = diag(1, -i).")
     bound = 0.0
     if simplify:
         result = simplified_circuit(wall, decimals=decimals)
         listed, bound = list(result.instructions), result.bound
+        if wall.family.sites > 2 and any(one.name not in ("ry", "cx") for one in listed):
+            raise ValueError(
+                f"a circuit of {wall.family.name!r} gates of which one has determinant -1 cannot be read back from "
+                f"fewer gates, which mix such gates with others: write it without simplify"
+            )
         lines.append("// Simplified: gates are merged beyond the bricks of the circuit.")
         if decimals is not None:
             lines.append(f"// Angles have {decimals} decimals: the weight is off by at most {bound:.1e} (2-norm).")
@@ -186,13 +195,18 @@ def from_qasm(
     check_program(text, instructions, card)
     if card.get("qubits") != qubits:
         raise ValueError(f"the card says {card.get('qubits')!r} qubits, but the QASM text has {qubits}")
-    arrangement = layout(shape, config["layout"])
+    axes = config.get("axes", shape)
+    if math.prod(axes) != math.prod(shape):
+        raise ValueError(f"the card's axes {axes} hold another number of entries than its shape {shape}")
+    arrangement = layout(axes, config["layout"])
     expected = {"qubits": arrangement.sites, "order": list(arrangement.order), "padded": list(arrangement.padded)}
     for key, value in expected.items():
         if card.get(key) != value:
             raise ValueError(f"the card's shape and layout make {key} {value}, but it says {card.get(key)!r}")
     gates = config["depth"] * (qubits - 1) // 2
-    if gates > MOST_GATES_BEYOND_TEXT + len(instructions):
+    known = FAMILIES.get(config["gate"])
+    beyond = MOST_GATES_BEYOND_TEXT // 4 ** (0 if known is None else known.sites - 2)
+    if gates > beyond + len(instructions):
         raise ValueError(
             f"the card's depth {config['depth']} makes some {gates:,} gates, but the QASM text has "
             f"{len(instructions):,} instructions only"
@@ -208,11 +222,17 @@ def _rebuild(
 ) -> BrickWall:
     known = FAMILIES.get(config["gate"])
     wall = _empty(shape, config, "so4" if known is None else known.name)
-    if strict and known is not None and known.real:
-        return wall.set_gate_parameters_(parameters_of(wall, _match(text, instructions, wall)))
-    steps = ((matrix(one.name, one.angle), one.wires, one.position) for one in instructions)
-    gates = regroup(steps, wall.wiring, lambda position, message: fail(text, position, message))
-    real = make_real(gates)
+    if strict and known is not None and known.sites > 2:
+        gates = match_wide(text, instructions, wall.wiring)
+        real = gates.real if np.abs(gates.imag).max() < 1e-9 else None
+    elif strict and known is not None and known.real:
+        found = match(text, instructions, wall.wiring.gates, patterns(wall))
+        turns = [[one.angle for one in brick if one.name in ROTATIONS] for brick in found]
+        return wall.set_gate_parameters_(parameters_of(wall, turns))
+    else:
+        steps = ((matrix(one.name, one.angle), one.wires, one.position) for one in instructions)
+        gates = regroup(steps, wall.wiring, lambda position, message: fail(text, position, message))
+        real = make_real(gates)
     if known is not None:
         if known.real and real is None:
             raise ValueError(f"the card's family {known.name!r} is real, but the gates of the QASM text are complex")
@@ -231,28 +251,6 @@ def _empty(shape: tuple[int, ...], config: dict[str, Any], gate: str) -> BrickWa
     # With a generator of its own, for the caller's random stream shall not notice.
     config = {**config, "gate": gate}
     return BrickWall(shape, Circuit(**config), generator=torch.Generator(), device="cpu", dtype=torch.float64)
-
-
-def _match(text: str, instructions: list[Instruction], wall: BrickWall) -> list[list[float]]:
-    """The turns of each brick, from instructions that must be the wall's own, gate by gate."""
-    found: list[list[float]] = []
-    at = 0
-    for number, (sites, brick) in enumerate(zip(wall.wiring.gates, patterns(wall), strict=True)):
-        turns = []
-        for name, wires in brick:
-            due = str(Instruction(name, 0.0, wires))
-            if at == len(instructions):
-                fail(text, len(text), f"gate {number} on sites {sites} should go on with '{due}', but the text ends")
-            given = instructions[at]
-            if str(given) != due:
-                fail(text, given.position, f"gate {number} on sites {sites} should go on with '{due}', got '{given}'")
-            if name in ROTATIONS:
-                turns.append(given.angle)
-            at += 1
-        found.append(turns)
-    if at < len(instructions):
-        fail(text, instructions[at].position, f"the circuit of the card ends before '{instructions[at]}'")
-    return found
 
 
 # --- files ------------------------------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ def describe(
         "layout": config["layout"],
         "order": list(wall.layout.order),
         "wiring": config["wiring"],
+        # What cards of circuits without them do not say.
+        **{key: config[key] for key in ("stride", "axes") if key in config},
         "depth": config["depth"],
         "family": config["gate"],
         "parameters": wall.parameter_count,
@@ -41,7 +43,7 @@ def describe(
             "qubits": "q[k] is site k of the chain; q[0] is the most significant bit of the state's index",
             "order": "order[k] is the bit that site k carries; the bits of axis 0 come first, most significant first",
             "weight": "scale times the real part of the amplitudes, reshaped to padded, each axis cropped to its first "
-            "entries",
+            "entries" + (", and reshaped to shape" if "axes" in config else ""),
             "gates": "ry(t) = exp(-itY/2), rz(t) = exp(-itZ/2), s = diag(1, i), sdg = diag(1, -i)",
             "phase": "the amplitudes' sign and global phase are those of the gates' matrices; there is no gphase",
         },
@@ -99,7 +101,13 @@ def read_card(card: Mapping[str, Any]) -> tuple[tuple[int, ...], dict[str, Any],
         raise ValueError(f"QASM needs unitary gates, but the card's family is {family!r}: the card was altered")
     scale = float(take("scale", finite, "a finite number"))
     order = order if isinstance(order, str) else tuple(order)
-    return shape, {"depth": depth, "gate": family, "layout": order, "wiring": wiring}, scale
+    config = {"depth": depth, "gate": family, "layout": order, "wiring": wiring}
+    if "stride" in card:
+        config["stride"] = take("stride", lambda v: whole(v) and v < 64, "a small whole number from 1 on")
+    if "axes" in card:
+        axes = take("axes", lambda v: listed(v) and len(v) <= 64, "a list of whole numbers from 1 on")
+        config["axes"] = tuple(axes)
+    return shape, config, scale
 
 
 def check_program(text: str, instructions: list[Instruction], card: Mapping[str, Any]) -> None:

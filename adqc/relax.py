@@ -53,9 +53,10 @@ def project_(model: nn.Module, *, gate: str = "cartan") -> nn.Module:
             entries.
     """
     family = find_family(gate)
-    if not (family.unitary and family.real):
+    if not (family.unitary and family.real and family.sites == 2):
         raise ValueError(
-            f"free gates are real and can be projected to real unitary ones, 'cartan' or 'so4', not {gate!r}"
+            f"free gates are real, act on two qubits and can be projected to unitary ones of their kind, 'cartan' or "
+            f"'so4', not {family.name!r}"
         )
     return _replace_(model, _projected, gate)
 

@@ -1,4 +1,4 @@
-"""A circuit as elementary gates: built-in bricks by their patterns, users' own by PennyLane's decompositions."""
+"""A circuit as elementary gates: built-in bricks by patterns, wide gates by cosine-sine, users' own by PennyLane's."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from adqc.brickwall import BrickWall
 from adqc.elementary import Instruction, Matrix, add_phases, one_qubit, product
 from adqc.gates import GateFamily
 from adqc.kak import decompose
+from adqc.wide import decompose_wide
 
 # PennyLane's decompositions are a few steps deep; a family's own ones that never end shall not hang us.
 _MOST_STEPS = 30
@@ -26,16 +27,12 @@ def exact_copy(wall: BrickWall) -> BrickWall:
     """A float64 copy on the CPU of a circuit that QASM can hold.
 
     Raises:
-        ValueError: If its gates are not unitary, not on two qubits, or not finite.
+        ValueError: If its gates are not unitary, or not finite.
     """
-    family = wall.family
-    if not family.unitary or family.sites != 2:
-        kind, remedy = f"on {family.sites} qubits", "choose 'cartan' or 'so4'"
-        if not family.unitary:
-            kind, remedy = "not unitary", "project it with adqc.project_"
+    if not wall.family.unitary:
         raise ValueError(
-            f"QASM needs unitary gates on two qubits, but the circuit of shape {wall.shape} has the gate "
-            f"{family.name!r}, which is {kind}: {remedy}"
+            f"QASM needs unitary gates, but the circuit of shape {wall.shape} has the gate {wall.family.name!r}, which "
+            f"is not unitary: project it with adqc.project_"
         )
     wall = copy.deepcopy(wall).to("cpu", torch.float64)
     for name, parameter in wall.named_parameters():
@@ -56,16 +53,20 @@ def elementary(wall: BrickWall) -> tuple[list[list[Instruction]], float]:
         times their product.
 
     Raises:
-        ValueError: If a gate of a family made by a user is not what its operations decompose into.
+        ValueError: If a gate of a family made by a user is not what its operations decompose into, or a wide one is
+            not orthogonal.
     """
     if wall.family.name in KINDS:
         return [fill(*brick) for brick in zip(patterns(wall), turns_of(wall), strict=True)], 0.0
     found: list[list[Instruction]] = []
     phases = []
-    for number, sites in enumerate(wall.wiring.gates):
-        params = wall.gate_parameters()[number]
+    rows = wall.gate_parameters()
+    for number, (sites, fresh) in enumerate(zip(wall.wiring.gates, wall.wiring.fresh, strict=True)):
+        params = rows[number]
         try:
-            part, rest = instructions_of(wall.family, params, wall.family.matrices(params))
+            gate = wall.family.matrices(params)
+            wide = wall.family.sites > 2
+            part, rest = decompose_wide(gate, fresh=fresh) if wide else instructions_of(wall.family, params, gate)
         except ValueError as error:
             raise ValueError(f"gate {number} on sites {sites} cannot be written: {error}") from None
         found.append([one._replace(wires=tuple(sites[wire] for wire in one.wires)) for one in part])
@@ -148,11 +149,11 @@ def number_of(operation: Any) -> float:
     return float(value.detach() if isinstance(value, Tensor) else value)
 
 
-def matrix_of(operation: Any) -> Matrix | None:
-    """The matrix of an operation on one or two wires, in full precision; None where it has none."""
+def matrix_of(operation: Any, widest: int = 2) -> Matrix | None:
+    """The matrix of an operation on ``widest`` wires at most, in full precision; None where it has none."""
     import pennylane as qml
 
-    if not operation.has_matrix or not 1 <= len(operation.wires) <= 2:
+    if not operation.has_matrix or not 1 <= len(operation.wires) <= widest:
         return None
     if operation.name == "SpecialUnitary":
         # torch's exponential of a lone matrix is off by up to 2e-10 (pytorch/pytorch#196592); that of two is not.

@@ -20,7 +20,7 @@ from adqc.qasm import card, from_qasm, load_qasm, save_qasm, to_qasm
 
 def test_gates_that_qasm_cannot_hold():
     wall = make("free")
-    message = r"QASM needs unitary gates .*shape \(3, 5\) has the gate 'free', which is not unitary: project it"
+    message = r"QASM needs unitary gates, .*shape \(3, 5\) has the gate 'free', which is not unitary: project it"
     with pytest.raises(ValueError, match=message):
         to_qasm(wall)
     with pytest.raises(ValueError, match=message):

@@ -145,7 +145,7 @@ def _write_entry(
     card[KEY] = {
         **about,
         "title": f"{about['layer']} of {about['title']}",
-        "crop": [list(pair) for pair in zip(card["shape"], card["padded"], strict=True)],
+        "crop": [list(pair) for pair in zip(card.get("axes", card["shape"]), card["padded"], strict=True)],
         "weights": weight.numel(),
         "relative_error": errors.get(about["layer"]),
         "probe": _probe(weight),
