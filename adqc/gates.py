@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from adqc.cartan import cartan_matrices
-from adqc.orthogonal import orthogonal_matrices, orthogonal_operations, orthogonal_start
+from adqc.orthogonal import complete, orthogonal_matrices, orthogonal_operations, orthogonal_start
 
 # The Pauli words of qml.SpecialUnitary(·, wires of two), in its own order.
 PAULI_WORDS = ("IX", "IY", "IZ", "XI", "XX", "XY", "XZ", "YI", "YX", "YY", "YZ", "ZI", "ZX", "ZY", "ZZ")
@@ -72,6 +72,11 @@ class GateFamily:
             return tuple(row * size + column for row in range(size) for column in range(size) if not column & closed)
         kept = self.minimal if all(fresh) else self.edge if any(fresh) else None
         return tuple(range(self.parameters)) if kept is None else kept
+
+    def full_matrices(self, params: Tensor) -> Tensor:
+        """The gates with the columns that they do not store filled in, (…, p) -> (…, 2^k, 2^k)."""
+        gates = self.matrices(params)
+        return complete(gates) if self.columns else gates
 
     def random(self, fresh: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Haar-like random parameters, (G, p) in float64 on the CPU, for gates with these (G, k) fresh wires."""

@@ -19,6 +19,7 @@ from adqc.angles import LEFT_WORDS, RIGHT_WORDS, euler_angles, quaternion_logari
 from adqc.brickwall import BrickWall
 from adqc.gates import ODD_Y, PAULI_WORDS, GateFamily, _pauli, find_family
 from adqc.geometry import Wiring
+from adqc.orthogonal import complete
 
 Fresh = tuple[bool, ...]
 Split = tuple[Tensor, Tensor, Tensor]
@@ -38,7 +39,7 @@ def coordinates(family: GateFamily, wiring: Wiring, matrices: Tensor) -> Tensor:
             ``free``), and real for the real families.
 
     Returns:
-        (G, p), float64, on the CPU; what a gate does not store is zero, or the identity's column.
+        (G, p), float64, on the CPU; what a gate does not store is zero.
 
     Raises:
         ValueError: If the family has no inverse or another size, or the gates are complex, not unitary, or improper
@@ -60,6 +61,8 @@ def coordinates(family: GateFamily, wiring: Wiring, matrices: Tensor) -> Tensor:
         raise ValueError(f"gate family {family.name!r} is real, but the gates are complex: use 'cartan-su4' or 'su4'")
     if not family.real:
         gates = gates.to(torch.complex128)
+    if family.columns:
+        gates = complete(gates)
     if family.unitary and len(gates):
         distance = (gates @ gates.mH - torch.eye(size, dtype=gates.dtype)).abs().max().item()
         if not distance < 1e-3:
@@ -82,8 +85,8 @@ def coordinates(family: GateFamily, wiring: Wiring, matrices: Tensor) -> Tensor:
 
 
 def _columns(family: GateFamily, wiring: Wiring, gates: Tensor) -> Tensor:
-    """The columns of each gate that its fresh wires let through, beside the identity's."""
-    found = torch.eye(2**family.sites, dtype=torch.float64).flatten().repeat(len(gates), 1)
+    """The columns of each gate that its fresh wires let through."""
+    found = torch.zeros(len(gates), family.parameters, dtype=torch.float64)
     for row, gate, fresh in zip(found, gates, wiring.fresh, strict=True):
         kept = list(family.stored(fresh))
         row[kept] = gate.flatten()[kept]
@@ -135,7 +138,7 @@ def convert(wall: BrickWall, gate: str | GateFamily) -> BrickWall:
         return made
     with torch.no_grad():
         made.set_gate_parameters_(
-            coordinates(family, wall.wiring, wall.family.matrices(wall.gate_parameters().double()))
+            coordinates(family, wall.wiring, wall.family.full_matrices(wall.gate_parameters().double()))
         )
         made.scale.copy_(wall.scale)
     return made

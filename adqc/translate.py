@@ -64,7 +64,7 @@ def elementary(wall: BrickWall) -> tuple[list[list[Instruction]], float]:
     for number, (sites, fresh) in enumerate(zip(wall.wiring.gates, wall.wiring.fresh, strict=True)):
         params = rows[number]
         try:
-            gate = wall.family.matrices(params)
+            gate = wall.family.full_matrices(params)
             wide = wall.family.sites > 2
             part, rest = decompose_wide(gate, fresh=fresh) if wide else instructions_of(wall.family, params, gate)
         except ValueError as error:
