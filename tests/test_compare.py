@@ -13,10 +13,11 @@ from adqc.config import Circuit
 from adqc.experiments import training
 from adqc.experiments.compare import Comparison, Settings
 from adqc.experiments.compare_page import to_markdown
+from adqc.experiments.depths import choose_depths, dimension
 from adqc.experiments.methods import ALL, FLAT, TITLES
 from adqc.experiments.recipe import load_recipe
 from adqc.experiments.report import write_report
-from adqc.experiments.workshop import Workshop, choose_depths, dimension
+from adqc.experiments.workshop import Workshop
 from adqc.selection import circuit_size
 
 DATA = Path(__file__).resolve().parents[1] / "data"
