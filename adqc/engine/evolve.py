@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -48,10 +47,12 @@ def run_on(state: Tensor, gates: Tensor, program: Program, *, unitary: bool = Fa
 def _run(
     tensors: Sequence[Tensor], gates: Tensor, program: Program, start: Tensor | None, unitary: bool
 ) -> list[Tensor]:
-    spare = any(_is_large(piece, gates) for piece in program.pieces) and own_backward()
-    # Building blocks keeps every gate's product: beside large states that is built again as well.
-    build = partial(checkpoint, build_blocks, use_reentrant=False, preserve_rng_state=False) if spare else build_blocks
-    groups = build(gates, program, start)
+    groups: list[Tensor]
+    if own_backward() and any(_is_large(piece, gates) for piece in program.pieces):
+        # Building blocks keeps every gate's product: beside large states that is computed again as well.
+        groups = checkpoint(build_blocks, gates, program, start, use_reentrant=False, preserve_rng_state=False)
+    else:
+        groups = build_blocks(gates, program, start)
     blocks = [group.unbind(0) for group in groups]
     found = []
     for tensor, piece in zip(tensors, program.pieces, strict=True):
@@ -148,7 +149,6 @@ class _Evolve(torch.autograd.Function):
             if at % ctx.stretch == 0 and not ctx.reversible:
                 kept.append(x if at else tensor)
             tensor = _apply(x, block, step)
-        del x
         tensor = tensor.reshape(-1) if piece.move is None else move_axes(tensor, piece.move)
         ctx.save_for_backward(*blocks, *([tensor] if ctx.reversible else kept))
         return tensor
