@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from adqc.engine.arrange import move_axes, move_back
 from adqc.engine.blocks import build_blocks
 from adqc.engine.products import own_backward
-from adqc.engine.program import OPEN, Program, Step
+from adqc.engine.program import OPEN, Piece, Program, Step
 
 # Operands that take more bytes than this together are not kept for the backward pass, but computed again.
 KEEP = 2**25
@@ -46,39 +47,58 @@ def run_on(state: Tensor, gates: Tensor, program: Program, *, unitary: bool = Fa
 def _run(
     tensors: Sequence[Tensor], gates: Tensor, program: Program, start: Tensor | None, unitary: bool
 ) -> list[Tensor]:
-    blocks = [group.unbind(0) for group in build_blocks(gates, program, start)]
+    groups: list[Tensor]
+    if own_backward() and any(_is_large(piece, gates) for piece in program.pieces):
+        # Building blocks keeps every gate's product: beside large states that is computed again as well.
+        groups = checkpoint(build_blocks, gates, program, start, use_reentrant=False, preserve_rng_state=False)
+    else:
+        groups = build_blocks(gates, program, start)
+    blocks = [group.unbind(0) for group in groups]
     found = []
     for tensor, piece in zip(tensors, program.pieces, strict=True):
         matrices = [blocks[step.group][step.row] for step in piece.steps]
         reversible = unitary and not any(OPEN in program.groups[step.group].inputs for step in piece.steps)
-        tensor = evolve(tensor, matrices, piece.steps, reversible=reversible)
-        if piece.move is not None:
-            tensor = move_axes(tensor, piece.move)
+        tensor = evolve(tensor, matrices, piece, reversible=reversible)
         found.append(tensor.reshape(piece.sizes).permute(piece.back))
     return found
 
 
-def evolve(tensor: Tensor, blocks: Sequence[Tensor], steps: tuple[Step, ...], *, reversible: bool = False) -> Tensor:
-    """The tensor after all blocks.
+def _is_large(piece: Piece, like: Tensor) -> bool:
+    return sum(step.columns * step.rest for step in piece.steps) * like.element_size() > KEEP
+
+
+def evolve(tensor: Tensor, blocks: Sequence[Tensor], piece: Piece, *, reversible: bool = False) -> Tensor:
+    """The tensor after all blocks and the piece's last move.
 
     Args:
         tensor: Flat.
         blocks: One matrix a step, (rows, columns).
-        steps: How each is applied.
+        piece: How each is applied.
         reversible: Whether every block is an isometry, so that the backward pass can undo it.
 
     Returns:
         The tensor, flat.
     """
     if own_backward():
-        found: Tensor = _Evolve.apply(steps, reversible, tensor, *blocks)  # type: ignore[no-untyped-call]
+        found: Tensor = _Evolve.apply(piece, reversible, tensor, *blocks)  # type: ignore[no-untyped-call]
         return found
-    return _evolve(tensor, blocks, steps)
+    return _evolve(tensor, blocks, piece)
 
 
-def _evolve(tensor: Tensor, blocks: Sequence[Tensor], steps: Sequence[Step]) -> Tensor:
-    for block, step in zip(blocks, steps, strict=True):
+def _evolve(tensor: Tensor, blocks: Sequence[Tensor], piece: Piece) -> Tensor:
+    for block, step in zip(blocks, piece.steps, strict=True):
         tensor = _apply(_operand(tensor, step), block, step)
+    return tensor.reshape(-1) if piece.move is None else move_axes(tensor, piece.move)
+
+
+def _undo(tensor: Tensor, blocks: Sequence[Tensor], piece: Piece) -> Tensor:
+    """The inverse of :func:`_evolve`, where every block is an isometry."""
+    if piece.move is not None:
+        tensor = move_back(tensor, piece.move)
+    for block, step in zip(reversed(blocks), reversed(piece.steps), strict=True):
+        tensor = _pull_operand(_as_product(tensor, block, step), block, step)
+        if step.move is not None:
+            tensor = move_back(tensor, step.move)
     return tensor.reshape(-1)
 
 
@@ -116,48 +136,79 @@ class _Evolve(torch.autograd.Function):
     """Blocks on a tensor; what the backward pass needs is kept, or computed again where that would be too much."""
 
     @staticmethod
-    def forward(ctx: Any, steps: tuple[Step, ...], reversible: bool, tensor: Tensor, *blocks: Tensor) -> Tensor:
-        needed = sum(step.columns * step.rest for step in steps) * tensor.element_size()
-        # How many operands are computed again from one that is kept; a reversible circuit keeps the result alone.
-        stretch = 1 if needed <= KEEP else len(steps) + 1 if reversible else math.isqrt(len(steps)) + 1
-        kept = [tensor]
+    def forward(ctx: Any, piece: Piece, reversible: bool, tensor: Tensor, *blocks: Tensor) -> Tensor:
+        steps = piece.steps
+        spare = _is_large(piece, tensor)
+        ctx.piece, ctx.reversible = piece, reversible and spare
+        # How many operands are computed again from one that is kept; a reversible circuit keeps the result alone,
+        # which whoever asked for it holds anyway.
+        ctx.stretch = math.isqrt(len(steps)) + 1 if spare else 1
+        kept = []
         for at, (block, step) in enumerate(zip(blocks, steps, strict=True)):
             x = _operand(tensor, step)
-            if at and at % stretch == 0:
-                kept.append(x)
+            if at % ctx.stretch == 0 and not ctx.reversible:
+                kept.append(x if at else tensor)
             tensor = _apply(x, block, step)
-        ctx.steps, ctx.stretch, ctx.reversible = steps, stretch, reversible and stretch > 1
-        ctx.save_for_backward(tensor, *blocks, *kept)
-        return tensor.reshape(-1)
+        tensor = tensor.reshape(-1) if piece.move is None else move_axes(tensor, piece.move)
+        ctx.save_for_backward(*blocks, *([tensor] if ctx.reversible else kept))
+        return tensor
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        steps: tuple[Step, ...] = ctx.steps
-        result, *saved = ctx.saved_tensors
-        blocks, kept = saved[: len(steps)], saved[len(steps) :]
+        piece: Piece = ctx.piece
+        blocks, kept = ctx.saved_tensors[: len(piece.steps)], ctx.saved_tensors[len(piece.steps) :]
         if torch.is_grad_enabled():
-            return None, None, *_differentiable(grad, kept[0], blocks, steps, ctx.needs_input_grad[2:])
-        found: list[Tensor | None] = [None] * len(steps)
-        recent: dict[int, Tensor] = {}
-        for at in range(len(steps) - 1, -1, -1):
-            step, block = steps[at], blocks[at]
-            if ctx.reversible and at:
-                x = result = _pull_operand(_as_product(result, block, step), block, step)
-            else:
-                if at not in recent:
-                    recent = _again(at, kept, blocks, steps, ctx.stretch)
-                x = recent.pop(at)
-            grad = _as_product(grad, block, step)
-            found[at] = _pull_block(grad, x, step)
-            # Each of these is as large as the state: none is held longer than it is needed.
-            del x
-            if ctx.reversible and at and step.move is not None:
-                result = move_back(result, step.move)
-            if at or ctx.needs_input_grad[2]:
-                grad = _pull_operand(grad, block, step)
-                if step.move is not None:
-                    grad = move_back(grad, step.move)
-        return None, None, grad.reshape(-1) if ctx.needs_input_grad[2] else None, *found
+            # The same products once more, as functions that have gradients themselves.
+            start = _start(kept[0], blocks, piece) if ctx.reversible else kept[0]
+            pulled, found = _pull_again(grad, [start], blocks, piece, len(blocks) + 1, ctx.needs_input_grad[2])
+        elif ctx.reversible:
+            pulled, found = _pull_undoing(grad, kept[0], blocks, piece, ctx.needs_input_grad[2])
+        else:
+            pulled, found = _pull_again(grad, kept, blocks, piece, ctx.stretch, ctx.needs_input_grad[2])
+        return None, None, pulled, *found
+
+
+def _pull_undoing(
+    grad: Tensor, result: Tensor, blocks: Sequence[Tensor], piece: Piece, needed: bool
+) -> tuple[Tensor | None, list[Tensor]]:
+    """The gradients of tensor and blocks; each step's operand from its product, beginning with the result."""
+    # Both are as large as the state: what was before a line is let go by it.
+    if piece.move is not None:
+        grad, result = move_back(grad, piece.move), move_back(result, piece.move)
+    found = []
+    for at in range(len(blocks) - 1, -1, -1):
+        step, block = piece.steps[at], blocks[at]
+        result = _pull_operand(_as_product(result, block, step), block, step)
+        grad = _as_product(grad, block, step)
+        found.append(_pull_block(grad, result, step))
+        if at and step.move is not None:
+            result = move_back(result, step.move)
+        if at or needed:
+            grad = _pull_operand(grad, block, step)
+            if step.move is not None:
+                grad = move_back(grad, step.move)
+    return grad.reshape(-1) if needed else None, found[::-1]
+
+
+def _pull_again(
+    grad: Tensor, kept: Sequence[Tensor], blocks: Sequence[Tensor], piece: Piece, stretch: int, needed: bool
+) -> tuple[Tensor | None, list[Tensor]]:
+    """The gradients of tensor and blocks; operands that were not kept are computed again from one before them."""
+    if piece.move is not None:
+        grad = move_back(grad, piece.move)
+    found = []
+    recent: dict[int, Tensor] = {}
+    for at in range(len(blocks) - 1, -1, -1):
+        step, block = piece.steps[at], blocks[at]
+        if at not in recent:
+            recent = _again(at, kept, blocks, piece.steps, stretch)
+        grad = _as_product(grad, block, step)
+        found.append(_pull_block(grad, recent.pop(at), step))
+        if at or needed:
+            grad = _pull_operand(grad, block, step)
+            if step.move is not None:
+                grad = move_back(grad, step.move)
+    return grad.reshape(-1) if needed else None, found[::-1]
 
 
 def _again(
@@ -172,13 +223,12 @@ def _again(
     return found
 
 
-def _differentiable(
-    grad: Tensor, tensor: Tensor, blocks: Sequence[Tensor], steps: Sequence[Step], needed: Sequence[bool]
-) -> list[Tensor | None]:
-    """The gradients as functions that have gradients themselves."""
-    inputs = [tensor, *blocks]
-    wanted = [x for x, need in zip(inputs, needed, strict=True) if need]
-    result = _evolve(tensor, blocks, steps)
-    found = torch.autograd.grad(result, wanted, grad, create_graph=True, materialize_grads=True, allow_unused=True)
-    grads = iter(found)
-    return [next(grads) if need else None for need in needed]
+def _start(result: Tensor, blocks: Sequence[Tensor], piece: Piece) -> Tensor:
+    """The tensor that gave the result, as a function of result and blocks.
+
+    Its value is the undone result; by the second term it also has the tensor's own first derivatives where blocks
+    change to ones that are no isometries.
+    """
+    with torch.no_grad():
+        value = _undo(result, blocks, piece)
+    return value + _undo(result - _evolve(value, blocks, piece), blocks, piece)
