@@ -71,10 +71,10 @@ class BrickWall(nn.Module):
         # The tensor made together with others, for each thread that is calling the model; see adqc.together_.
         self.ready: dict[int, Tensor] = {}
         self.config = Circuit() if config is None else config
-        self.layout: Layout = self.config.arrange(shape)
-        self.wiring: Wiring = self.config.wire(self.layout.sites)
         # Not the layout's, which has the axes of the configuration.
         self.shape: tuple[int, ...] = tuple(int(n) for n in shape)
+        self.layout: Layout = self.config.arrange(shape)
+        self.wiring: Wiring = self.config.wire(self.layout.sites)
         self.family: GateFamily = self.config.family
         dtype = torch.get_default_dtype() if dtype is None else dtype
         if not dtype.is_floating_point:
@@ -121,7 +121,8 @@ class BrickWall(nn.Module):
 
     def _grown_from(self, start: BrickWall, count: int) -> tuple[Tensor, Tensor | None, float]:
         known = len(start.wiring.gates)
-        if (start.layout, start.wiring.gates, start.family) != (self.layout, self.wiring.gates[:known], self.family):
+        wanted = (self.shape, self.layout, self.wiring.gates[:known], self.family)
+        if (start.shape, start.layout, start.wiring.gates, start.family) != wanted:
             raise ValueError(
                 f"a wall can start from one with the same shape, layout, wiring and gate and at most its depth: "
                 f"expected {self.extra_repr()}, got {start.extra_repr()}"

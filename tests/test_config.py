@@ -94,7 +94,7 @@ def test_a_configuration_is_frozen_and_hashable():
     ({"gate": "so5"}, "unknown gate 'so5': use one of cartan, so4"),
     ({"gate": ["so4"]}, r"unknown gate \['so4'\]"),
     ({"gate": None}, "unknown gate None"),
-    ({"layout": "spiral"}, "unknown layout 'spiral': use one of interleaved, rows-first"),
+    ({"layout": "spiral"}, "unknown layout 'spiral': use one of interleaved, grouped, rows-first"),
     ({"layout": (0, 0)}, r"permutation .* got \(0, 0\)"),
     ({"layout": (1, 2)}, r"permutation .* got \(1, 2\)"),
     ({"layout": (0.0, 1.0)}, r"permutation .* got \(0.0, 1.0\)"),

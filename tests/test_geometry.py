@@ -108,7 +108,7 @@ def test_wire_knows_the_names():
         (lambda: Wiring(3, ((0, 1),), (2,)), "hold 2 gates, but the sequence has 1"),
         (lambda: layout((4, 0)), r"at least one entry, got shape \(4, 0\)"),
         (lambda: layout(()), r"at least one entry, got shape \(\)"),
-        (lambda: layout((4, 4), "spiral"), "unknown layout 'spiral': use one of interleaved, rows-first"),
+        (lambda: layout((4, 4), "spiral"), "unknown layout 'spiral': use one of interleaved, grouped, rows-first"),
         (lambda: layout((4, 4), (0, 1, 2, 2)), r"permutation of 0…3, got \(0, 1, 2, 2\)"),
         (lambda: layout((4, 4), (0, 1, 2)), r"permutation of 0…3, got \(0, 1, 2\)"),
     ],

@@ -237,7 +237,8 @@ def test_from_other_libraries(name):
 
     wall = make(**WALLS[name])
     circuit = qtn.Circuit(wall.sites)
-    for gate, sites in zip(wall.matrices().detach().numpy(), wall.wiring.gates, strict=True):
+    gates = wall.family.full_matrices(wall.gate_parameters()).detach().numpy()
+    for gate, sites in zip(gates, wall.wiring.gates, strict=True):
         circuit.apply_gate_raw(gate, sites)
     for found in (
         from_pennylane(to_pennylane(wall), wall.shape, wall.config, scale=-1.7),
