@@ -10,9 +10,12 @@ from qasm_walls import FAMILIES, RY_CZ, SWAPS, make, name
 import adqc
 from adqc import Circuit, from_pennylane, from_quimb, to_pennylane
 from adqc.engine.arrange import to_tensor
+from adqc.engine.mend import mend_autoray
 
 
 def as_quimb(wall):
+    # Whatever ran before in this process: quimb itself shall take a circuit in numpy.
+    mend_autoray()
     circuit = qtn.Circuit(wall.sites)
     for gate, sites in zip(wall.matrices().detach().numpy(), wall.wiring.gates, strict=True):
         circuit.apply_gate_raw(gate, sites)
