@@ -12,12 +12,13 @@ from adqc.exchange import from_pennylane, from_quimb
 from adqc.explanation import explain
 from adqc.finetune import finetune, parameter_groups
 from adqc.fit import fit_
-from adqc.gates import GateFamily, gate_family
+from adqc.gates import GateFamily
 from adqc.gauge import convert
 from adqc.qasm import card, from_qasm, to_qasm
 from adqc.relax import project_, relax_, unitarity
 from adqc.simplify import simplify
 from adqc.together import together_
+from adqc.user_gates import gate_family
 from adqc.verify import verify
 
 __version__ = "0.1.0"

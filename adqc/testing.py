@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from adqc.brickwall import BrickWall
 from adqc.engine import statevector
-from adqc.gates import pennylane_matrices
 from adqc.layer_oracle import example_input, expected_output
 from adqc.nn import from_torch
+from adqc.user_gates import pennylane_matrices
 from adqc.verify import BATCHES, COMPARED_ROUTES, pieces_fit
 
 

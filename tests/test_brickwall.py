@@ -18,8 +18,9 @@ from adqc import brickwall, engine
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.engine import statevector
-from adqc.gates import FAMILIES, gate_family
+from adqc.gates import FAMILIES
 from adqc.geometry import LAYOUTS, WIRINGS
+from adqc.user_gates import gate_family
 
 GATES = (*TWO_QUBIT, "o8", "o16")
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from adqc.config import FIT_METHODS, ROUTES, STARTS, Circuit, Fit
-from adqc.gates import FAMILIES, gate_family
+from adqc.gates import FAMILIES
 from adqc.geometry import layout, wire
+from adqc.user_gates import gate_family
 
 
 def _rotations(p, wires):

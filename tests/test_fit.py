@@ -7,9 +7,9 @@ from adqc.brickwall import BrickWall
 from adqc.config import Circuit, Fit
 from adqc.engine.statevector import product_state
 from adqc.fit import fit_, settle_
-from adqc.gates import gate_family
 from adqc.geometry import Wiring, wire
 from adqc.sweeps import Goal, Polar, act, balance, environment, norm_metric, polar
+from adqc.user_gates import gate_family
 
 SWEPT = ("cartan", "so4", "cartan-su4", "su4", "free")
 

@@ -18,11 +18,10 @@ from adqc.gates import (
     PAULI_WORDS,
     GateFamily,
     find_family,
-    gate_family,
-    pennylane_matrices,
     special_unitary_logarithm,
 )
 from adqc.testing import RouteSuite
+from adqc.user_gates import gate_family, pennylane_matrices
 
 ALL = list(FAMILIES.values())
 NAMES = list(FAMILIES)

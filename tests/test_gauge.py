@@ -6,9 +6,10 @@ import torch
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.engine.statevector import run_gates
-from adqc.gates import CARTAN, CARTAN_SU4, FREE, SO4, SU4, gate_family
+from adqc.gates import CARTAN, CARTAN_SU4, FREE, SO4, SU4
 from adqc.gauge import convert, coordinates
 from adqc.geometry import wire
+from adqc.user_gates import gate_family
 
 PAIRS = (
     ("so4", "cartan"),
