@@ -176,6 +176,7 @@ def _su4_operations(p: Any, wires: Any) -> None:
 
 
 def complex_type(dtype: torch.dtype) -> torch.dtype:
+    """The complex type of a real one's precision."""
     # torch.compile does not know dtype.to_complex().
     return torch.complex128 if dtype == torch.float64 else torch.complex64
 

@@ -29,7 +29,8 @@ TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], 
         (700, 1400), 2, ("fitted", "random"), ("wide", *RIVALS, *CONVOLUTIONS), ("train_images=20000", *FC2)
     ),
     "small-vgg-cifar10": (
-        (600, 1200), 1, ("random",), ("wide", *RIVALS, *CONVOLUTIONS),
+        (600, 1200), 1, ("random",),
+        ("wide", "frozen", "hashing", "tensor-train", "tucker", "pruned", "narrow", "dense"),
         ("train_images=10000", "test_images=5000", "dense.epochs=4", "finetune.epochs=3"),
     ),
 }  # fmt: skip
