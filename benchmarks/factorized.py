@@ -13,7 +13,7 @@ from torch import nn
 
 import adqc
 from benchmarks.layers import BATCH
-from benchmarks.lines import Line
+from benchmarks.lines import LAYOUTS, Line
 from benchmarks.timing import Setup, inference, medians, training_step
 
 TARGET = 3.0
@@ -27,7 +27,7 @@ def factorized(setup: Setup) -> Iterator[Line]:
     for size in (1024, 4096):
         side, depth = setup.size(size), setup.depth(DEPTH)
         layers = {}
-        for layout in adqc.geometry.LAYOUTS:
+        for layout in LAYOUTS:
             generator = torch.Generator().manual_seed(0)
             config = adqc.Circuit(depth=depth, layout=layout)
             layers[layout] = adqc.nn.Linear(side, side, device=setup.device, circuit=config, generator=generator)

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 import adqc
+from benchmarks.lines import LAYOUTS
 from benchmarks.machine import describe
 
 RIGHT = 1.3
@@ -29,7 +30,7 @@ def points() -> list[tuple[int, int, int, str, str]]:
     sizes = [2**k for k in range(6, 14)]
     batches = [1, 4, 16, 64, 256, 1024, 4096]
     depths = [1, 2, 3, 4, 6, 8, 12, 16]
-    return list(itertools.product(sizes, batches, depths, adqc.geometry.LAYOUTS, adqc.geometry.WIRINGS))
+    return list(itertools.product(sizes, batches, depths, LAYOUTS, adqc.geometry.WIRINGS))
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import adqc
+from benchmarks.lines import LAYOUTS
 from benchmarks.timing import Setup, Work, medians, training_step
 from benchmarks.weights import weight_step
 
@@ -103,7 +104,7 @@ def _by_depth(setup: Setup) -> Iterator[Point]:
 def _by_batch(setup: Setup) -> Iterator[Point]:
     side = setup.size(1024)
     layers: dict[str, nn.Module] = {"nn.Linear": nn.Linear(side, side, device=setup.device)}
-    for layout in adqc.geometry.LAYOUTS:
+    for layout in LAYOUTS:
         config = adqc.Circuit(depth=setup.depth(6), layout=layout)
         generator = torch.Generator().manual_seed(0)
         layers[f"adqc, {layout}"] = adqc.nn.Linear(side, side, device=setup.device, circuit=config, generator=generator)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import adqc
 from adqc.experiments.models import make_model
-from benchmarks.lines import Line
+from benchmarks.lines import LAYOUTS, Line
 from benchmarks.timing import Setup, both_ways, held_bytes, inference, medians, peak_bytes, training_step
 
 LARGE = 65536
@@ -69,7 +69,7 @@ def convolution(setup: Setup) -> Iterator[Line]:
     dense = nn.Conv2d(channels, channels, 3, padding=1, device=setup.device)
     x = torch.randn(BATCH, channels, 8, 8, device=setup.device)
     works = {"theirs": training_step(dense, x)}
-    for layout in adqc.geometry.LAYOUTS:
+    for layout in LAYOUTS:
         generator = torch.Generator().manual_seed(0)
         config = adqc.Circuit(depth=depth, layout=layout)
         layer = adqc.nn.Conv2d(

@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
+# The two layouts that the targets speak of; "grouped" is one of wide gates.
+LAYOUTS = ("interleaved", "rows-first")
 COLUMNS = ("#", "work", "against", "adqc", "other", "ratio", "target", "met")
 
 

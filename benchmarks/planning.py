@@ -10,8 +10,8 @@ from typing import Any
 
 from adqc.engine.chain import _make_chain, make_chain
 from adqc.engine.materialise import _make_plan, make_plan
-from adqc.geometry import LAYOUTS, WIRINGS, layout, wire
-from benchmarks.lines import Line
+from adqc.geometry import WIRINGS, layout, wire
+from benchmarks.lines import LAYOUTS, Line
 from benchmarks.timing import Setup
 
 LIMIT = 0.1

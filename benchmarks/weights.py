@@ -12,7 +12,7 @@ from adqc.circuit import tensor_from_pennylane
 from adqc.engine.arrange import to_tensor
 from adqc.engine.materialise import make_plan
 from adqc.engine.statevector import run_gates
-from benchmarks.lines import Line
+from benchmarks.lines import LAYOUTS, Line
 from benchmarks.peers import PEERS, load_peer
 from benchmarks.timing import Setup, Work, both_ways, medians, peak_bytes
 
@@ -105,7 +105,7 @@ def _missing(row: int, work: str, name: str, target: float, error: Exception, ou
 def floor(setup: Setup) -> Iterator[Line]:
     """Row 3: against the product that joins the two halves, and its two backward products, alone."""
     for depth in (4, 8):
-        for layout in adqc.geometry.LAYOUTS:
+        for layout in LAYOUTS:
             wall = make_wall(setup, depth, layout)
             left, right = joining_factors(wall)
             direction = torch.randn(left.shape[0], right.shape[1], device=setup.device)

@@ -94,7 +94,7 @@ def test_the_walls_on_many_qubits_are_really_cut():
     cut = [case for case, wall in walls.items() if engine.describe_route(wall.wiring, wall.layout) == "halves"]
     assert {case.gate for case in cut} >= {*TWO_QUBIT, "o8"}
     assert {case.wiring for case in cut} >= set(AXES["wiring"])
-    assert {case.layout for case in cut} == set(AXES["layout"])
+    assert {case.layout for case in cut} >= {*AXES["layout"]} - {"grouped"}
     assert max(case.depth for case in cut) >= 6
 
 
