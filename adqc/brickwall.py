@@ -17,6 +17,7 @@ from adqc.engine.chain import Chain, as_matrices
 from adqc.engine.evolve import run_program
 from adqc.gates import GateFamily
 from adqc.geometry import Layout, Wiring
+from adqc.paired import paired_start
 
 MAX_BYTES_SHARE = 0.8
 
@@ -110,6 +111,8 @@ class BrickWall(nn.Module):
         kind = self.config.start
         if kind == "auto":
             kind = "haar" if self.config.depth <= 6 else "layered"
+        if kind == "paired":
+            return paired_start(wiring, self.layout, generator=generator), states, 1.0
         near = family.near_identity(count, generator=generator)
         if kind == "near-identity":
             return near, states, 1.0
@@ -257,10 +260,10 @@ class BrickWall(nn.Module):
         if not flat.isfinite().all():
             raise ValueError("gate parameters must be finite, got NaN or infinity")
         if self._slots is not None:
-            kept = flat.index_select(0, self._stored_index().to(flat.device))
-            if flat.abs().sum() - kept.abs().sum() > 1e-9 * (1 + flat.abs().sum()):
+            stored = self._stored_index().to(flat.device)
+            if flat.index_fill(0, stored, 0).abs().sum() > 1e-9 * (1 + flat.abs().sum()):
                 raise ValueError("gates on fresh qubits store fewer parameters: those not stored must be zero")
-            flat = kept
+            flat = flat.index_select(0, stored)
         self.gates.copy_(flat)
         return self
 

@@ -11,7 +11,7 @@ from typing import Any
 from adqc.gates import FAMILIES, GateFamily, find_family
 from adqc.geometry import LAYOUTS, WIRINGS, Layout, Wiring, layout, wire
 
-STARTS = ("auto", "haar", "layered", "near-identity")
+STARTS = ("auto", "haar", "layered", "near-identity", "paired")
 ROUTES = ("auto", "halves", "fused", "matrix-free", "network", "gates")
 
 
@@ -32,7 +32,9 @@ class Circuit:
         axes: Axes that the weight is seen with, in the place of its own: ``(256, 28, 28)`` for one of (256, 784) whose
             inputs are images, so that neighbouring qubits carry rows and columns of pixels. None for its own.
         start: ``"haar"`` (random gates), ``"layered"`` (first two layers random, the rest near the identity),
-            ``"near-identity"``, or ``"auto"``: haar up to depth 6, layered beyond.
+            ``"near-identity"``, ``"paired"`` (random wide gates that keep neighbouring bits of the first two axes
+            equal: every output sees few inputs; see :mod:`adqc.paired`), or ``"auto"``: haar up to depth 6, layered
+            beyond.
         route: How the weight is built: ``"halves"`` (two halves, one product), ``"fused"`` (gates fused into blocks, on
             the whole state), ``"network"`` (quimb's generic contraction) or ``"gates"`` (gate by gate); or
             ``"matrix-free"``: it is not, the circuit is applied to the layer's input piece by piece. ``"auto"`` takes
@@ -75,6 +77,10 @@ class Circuit:
             if value not in known:
                 raise ValueError(f"unknown {field} {value!r}: use one of {', '.join(known)}")
 
+        if self.start == "paired" and not self.family.columns:
+            raise ValueError(
+                f"start='paired' is for wide gates: expected gate 'o8', 'o16', 'o32' or 'o64', got {self.family.name!r}"
+            )
         self._check_stride()
         if self.axes is not None:
             object.__setattr__(self, "axes", _sizes(self.axes))

@@ -26,7 +26,7 @@ def _rotations(p, wires):
 @pytest.mark.parametrize("config", [
     Circuit(),
     *(Circuit(gate=name) for name in FAMILIES),
-    *(Circuit(start=name) for name in STARTS),
+    *(Circuit(gate="o8", start=name) for name in STARTS),
     *(Circuit(route=name) for name in ROUTES),
     Circuit(depth=1, layout=(2, 0, 1), wiring="staircase"),
     Circuit(layout="rows-first"),

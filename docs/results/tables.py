@@ -31,7 +31,10 @@ TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], 
     "small-vgg-cifar10": (
         (600, 1200), 1, ("random",),
         ("wide", "frozen", "hashing", "tensor-train", "tucker", "pruned", "narrow", "dense"),
-        ("train_images=10000", "test_images=5000", "dense.epochs=4", "finetune.epochs=3"),
+        (
+            "train_images=10000", "test_images=5000", "dense.epochs=4", "finetune.epochs=3", "finetune.lr=6e-3",
+            "finetune.batch_size=64",
+        ),
     ),
 }  # fmt: skip
 RATES = (0.01, 0.03)
