@@ -98,15 +98,14 @@ def _apply(gate: Tensor, matrix: Tensor, before: int) -> Tensor:
 
 
 def _open(matrix: Tensor, group: Group) -> Tensor:
-    """Make rows of the columns of open inputs, and bring the rows into the group's order."""
+    """Make rows of the columns of open inputs, and bring rows and columns into the group's order."""
     sites = len(group.inputs)
-    plain = tuple(range(sites))
-    if group.rows == plain:
+    if group.rows == tuple(range(sites)) and not group.mirrored:
         return matrix
     columns = [kind for kind in group.inputs if kind != FRESH]
     lives = [at for at, kind in enumerate(columns) if kind == LIVE]
     opens = [at for at, kind in enumerate(columns) if kind == OPEN]
     axes = [1 + (row if row < sites else sites + opens[row - sites]) for row in group.rows]
-    axes += [1 + sites + at for at in lives]
+    axes += [1 + sites + at for at in (reversed(lives) if group.mirrored else lives)]
     bits = matrix.reshape(-1, *(2,) * (sites + len(columns)))
     return bits.permute(0, *axes).reshape(-1, *group.shape)

@@ -30,9 +30,13 @@ def copy(count: int, run: int = 16) -> float:
 
 def step_cost(step: Step, rows: int) -> float:
     """One block applied."""
-    count = step.columns * step.rest
-    moved = 0.0 if step.move is None else copy(count, step.move.run)
-    return moved + CALL + product(rows, step.columns, step.rest)
+    moved = 0.0 if step.move is None else copy(step.before * step.columns * step.behind, step.move.run)
+    if step.before == 1:
+        return moved + CALL + product(rows, step.columns, step.behind)
+    if step.widened or step.behind == 1:
+        widening = copy(rows * step.columns * step.behind**2) if step.widened else 0.0
+        return moved + widening + CALL + product(rows * step.behind, step.columns * step.behind, step.before)
+    return moved + CALL + batched(step.before, rows, step.columns, step.behind)
 
 
 def piece_cost(piece: Piece, program: Program) -> float:

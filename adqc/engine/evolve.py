@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from adqc.engine.arrange import move_axes, move_back
 from adqc.engine.blocks import build_blocks
-from adqc.engine.products import own_backward
+from adqc.engine.products import own_backward, pull_matrix, spread
 from adqc.engine.program import OPEN, Piece, Program, Step
 
 # Operands that take more bytes than this together are not kept for the backward pass, but computed again.
@@ -64,7 +64,7 @@ def _run(
 
 
 def _is_large(piece: Piece, like: Tensor) -> bool:
-    return sum(step.columns * step.rest for step in piece.steps) * like.element_size() > KEEP
+    return sum(step.before * step.columns * step.behind for step in piece.steps) * like.element_size() > KEEP
 
 
 def evolve(tensor: Tensor, blocks: Sequence[Tensor], piece: Piece, *, reversible: bool = False) -> Tensor:
@@ -103,33 +103,55 @@ def _undo(tensor: Tensor, blocks: Sequence[Tensor], piece: Piece) -> Tensor:
 
 
 def _operand(tensor: Tensor, step: Step) -> Tensor:
-    """The tensor as a matrix, (columns, rest) where the step says ``front``, else (rest, columns)."""
+    """The tensor as (before, columns, behind), one of them left out where it is 1."""
     if step.move is not None:
         tensor = move_axes(tensor, step.move)
-    return tensor.reshape((step.columns, step.rest) if step.front else (step.rest, step.columns))
+    return _shaped(tensor, step.columns, step)
+
+
+def _shaped(tensor: Tensor, middle: int, step: Step) -> Tensor:
+    if step.before == 1:
+        return tensor.reshape(middle, step.behind)
+    if step.widened or step.behind == 1:
+        return tensor.reshape(step.before, middle * step.behind)
+    return tensor.reshape(step.before, middle, step.behind)
+
+
+def _widen(block: Tensor, step: Step) -> Tensor:
+    if not step.widened:
+        return block
+    unit = torch.eye(step.behind, dtype=block.dtype, device=block.device)
+    return (block[:, None, :, None] * unit[:, None, :]).reshape(len(block) * step.behind, -1)
 
 
 def _apply(x: Tensor, block: Tensor, step: Step) -> Tensor:
-    """The product, (rows, rest) where the step says ``lead``, else (rest, rows)."""
-    if step.lead:
-        return block @ (x if step.front else x.mT)
-    return (x.mT if step.front else x) @ block.mT
+    """The product, its rows where the operand has the columns."""
+    if step.before == 1:
+        return block @ x
+    return spread(block, x) if x.dim() == 3 else x @ _widen(block, step).mT
 
 
 def _pull_operand(grad: Tensor, block: Tensor, step: Step) -> Tensor:
     """The operand's gradient from the product's; for an isometry also the operand from the product."""
-    if step.front:
-        return block.mH @ (grad if step.lead else grad.mT)
-    return (grad.mT if step.lead else grad) @ block.conj()
+    if step.before == 1:
+        return block.mH @ grad
+    return spread(block.mH, grad) if grad.dim() == 3 else grad @ _widen(block, step).conj()
 
 
 def _pull_block(grad: Tensor, x: Tensor, step: Step) -> Tensor:
     """The block's gradient from the product's."""
-    return (grad if step.lead else grad.mT) @ (x.mH if step.front else x.conj())
+    if step.before == 1:
+        return grad @ x.mH
+    if grad.dim() == 3:
+        return pull_matrix(grad, x)
+    found = grad.mT @ x.conj()
+    if step.widened:
+        found = found.reshape(-1, step.behind, step.columns, step.behind).diagonal(dim1=1, dim2=3).sum(-1)
+    return found
 
 
-def _as_product(flat: Tensor, block: Tensor, step: Step) -> Tensor:
-    return flat.reshape((block.shape[0], -1) if step.lead else (-1, block.shape[0]))
+def _as_product(tensor: Tensor, block: Tensor, step: Step) -> Tensor:
+    return _shaped(tensor, block.shape[0], step)
 
 
 class _Evolve(torch.autograd.Function):

@@ -47,14 +47,23 @@ def apply_to_middle(matrix: Tensor, x: Tensor) -> Tensor:
     if x.shape[0] == 1:
         return (matrix @ x[0]).unsqueeze(0)
     if not own_backward():
-        return _spread(matrix, x)
+        return spread(matrix, x)
     found: Tensor = _ApplyToMiddle.apply(matrix, x)  # type: ignore[no-untyped-call]
     return found
 
 
-def _spread(matrix: Tensor, x: Tensor) -> Tensor:
+def spread(matrix: Tensor, x: Tensor) -> Tensor:
+    """The same as :func:`apply_to_middle`, for use inside of a backward pass of one's own."""
     # torch.matmul may fold the batch into one side, for which it copies x.
     return torch.bmm(matrix.expand(x.shape[0], -1, -1), x)
+
+
+def pull_matrix(grad: Tensor, x: Tensor) -> Tensor:
+    """The gradient of the matrix: (batch, m, n) and (batch, k, n) -> (m, k)."""
+    if grad.shape[1] * x.shape[1] <= x.shape[2] * (grad.shape[1] + x.shape[1]):
+        return torch.bmm(grad, x.mH).sum(0)
+    left, right = (t.transpose(0, 1).reshape(t.shape[1], -1) for t in (grad, x))
+    return left @ right.mH
 
 
 class _ApplyToMiddle(torch.autograd.Function):
@@ -63,16 +72,10 @@ class _ApplyToMiddle(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, x: Tensor) -> Tensor:
         ctx.save_for_backward(matrix, x)
-        return _spread(matrix, x)
+        return spread(matrix, x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         matrix, x = ctx.saved_tensors
-        found = None
-        if ctx.needs_input_grad[0]:
-            if matrix.numel() <= x.shape[2] * sum(matrix.shape):
-                found = torch.bmm(grad, x.mH).sum(0)
-            else:
-                left, right = (t.transpose(0, 1).reshape(t.shape[1], -1) for t in (grad, x))
-                found = left @ right.mH
-        return found, _spread(matrix.mH, grad) if ctx.needs_input_grad[1] else None
+        found = pull_matrix(grad, x) if ctx.needs_input_grad[0] else None
+        return found, spread(matrix.mH, grad) if ctx.needs_input_grad[1] else None

@@ -1,9 +1,9 @@
 """How the pieces of a circuit are contracted: gates fused into blocks, each block one matrix product.
 
 A piece is a tensor whose axes of dimension 2 are wires. A block takes some of them as its columns and puts others, its
-rows, in their place; wires to a neighbouring piece, leaving or coming in, stay behind as bonds. The order of the axes
-is followed while the program is made, so that most products find their operands where they lie. A program is made of
-plain integers, once for a geometry.
+rows, in their place; wires to a neighbouring piece, leaving or coming in, stay behind as bonds. The axes of a piece lie
+in the order of the sites, the border last, so that a block's columns lie side by side and no axis has to be moved:
+moving the axes of a tensor takes longer than the product. A program is made of plain integers, once for a geometry.
 """
 
 from __future__ import annotations
@@ -22,8 +22,13 @@ from adqc.geometry import Wiring
 Wire = tuple[int, int]
 # Where a block's input on a site comes from: the piece itself, the start vector, or another piece.
 LIVE, FRESH, OPEN = "live", "fresh", "open"
-# What blocks that look alike have in common: gates, inputs, rows.
-Key = tuple[tuple[tuple[int, ...], ...], tuple[str, ...], tuple[int, ...]]
+# What blocks that look alike have in common: gates, inputs, rows, and whether the columns are mirrored.
+Key = tuple[tuple[tuple[int, ...], ...], tuple[str, ...], tuple[int, ...], bool]
+# torch multiplies batches of products with fewer multiply-adds than this each entry by entry.
+SMALL = 400
+# Of the axes behind a block, how many entries at most, and of those before it, how many at least, so that it pays to
+# widen the block.
+FEW, MANY = 4, 32
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class Group:
     Args:
         gates: The sites of each gate, counted from the block's first site, in the order in which they act.
         inputs: For each site of the block, where its input comes from.
-        rows: The order of the block's row bits (its sites, then its open inputs), for sites that act no more.
+        rows: The order of the block's row bits (its sites, then its open inputs).
+        mirrored: Whether its column bits come from the last site to the first.
         count: Number of blocks.
         fresh: For each fresh site of the block, the sites of the chain in all blocks.
 
@@ -44,6 +50,7 @@ class Group:
     gates: tuple[tuple[int, ...], ...]
     inputs: tuple[str, ...]
     rows: tuple[int, ...]
+    mirrored: bool
     count: int
     fresh: tuple[tuple[int, ...], ...]
 
@@ -56,25 +63,26 @@ class Group:
 
 @dataclass(frozen=True)
 class Step:
-    """One block applied to the tensor.
+    """One block applied to the tensor, seen as (before, columns, behind): the rows take the place of the columns.
 
     Args:
         group: The kind of block.
         row: Which one of that kind.
-        move: How the axes are moved before the product; None where they lie right.
-        front: Whether the block's columns are the first axes of the tensor; otherwise they are the last.
-        columns: Size of these axes together.
-        rest: Size of all others together.
-        lead: Whether the block's rows become the first axes of the result; otherwise the last.
+        move: How the axes are moved before the product; None where the block's columns lie side by side.
+        before: Size of the axes ahead of the columns together.
+        columns: Size of the columns together.
+        behind: Size of the axes behind them together.
+        widened: Whether the block is first multiplied with an identity on the axes behind, as many small products take
+            longer than a large one with zeros.
     """
 
     group: int
     row: int
     move: Move | None
-    front: bool
+    before: int
     columns: int
-    rest: int
-    lead: bool
+    behind: int
+    widened: bool
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,8 @@ def make_program(
     makers, steps = [], []
     for number, sites in enumerate(split.sites):
         gates = [k for k, piece in enumerate(split.piece) if piece == number]
-        blocks = fuse(wiring, gates, fusion, mirrored=number > 0)
+        # From the border on: what is left over for a small block lies at the end, where products are plain.
+        blocks = fuse(wiring, gates, fusion, mirrored=number == 0)
         if not running:
             blocks += [Block(site, site + 1) for site in sites if not wiring.wires[site]]
         makers.append(_Maker(wiring, split, number, ranks, running))
@@ -145,10 +154,10 @@ def make_program(
     pieces = [maker.finish(own, *bonds) for maker, own, bonds in zip(makers, steps, pairwise(borders), strict=True)]
     order: list[int] = []
     groups = []
-    for (pattern, inputs, rows), at in keys.items():
+    for (pattern, inputs, rows, mirrored), at in keys.items():
         order += [block.gates[k] for k in range(len(pattern)) for block in members[at]]
         fresh = [tuple(b.low + k for b in members[at]) for k, kind in enumerate(inputs) if kind == FRESH]
-        groups.append(Group(pattern, inputs, rows, len(members[at]), tuple(fresh)))
+        groups.append(Group(pattern, inputs, rows, mirrored, len(members[at]), tuple(fresh)))
     return Program(tuple(order), tuple(groups), tuple(pieces))
 
 
@@ -157,22 +166,26 @@ class _Maker:
 
     def __init__(self, wiring: Wiring, split: Split, number: int, ranks: Sequence[int], running: bool) -> None:
         self.wiring, self.split, self.number, self.ranks, self.running = wiring, split, number, ranks, running
+        # Bonds lie behind the sites: those of the first piece rise towards its border, those of the others fall.
+        self.mirrored = number > 0
         self.axes: list[Wire] = [(site, 0) for site in split.sites[number]] if running else []
 
     def lay_(
         self, blocks: Sequence[Block], keys: dict[Key, int], members: Mapping[int, list[Block]]
     ) -> tuple[Step, ...]:
         """The steps, equal blocks gathered in ``members``."""
-        ports = [self._ports(block) for block in blocks]
         steps = []
-        for at, (block, (inputs, columns, rows)) in enumerate(zip(blocks, ports, strict=True)):
-            places = self._row_order(rows)
+        for block in blocks:
+            inputs, columns, rows = self._ports(block)
+            places = self._row_order(rows, block)
             gates = tuple(tuple(site - block.low for site in self.wiring.gates[k]) for k in block.gates)
-            group = keys.setdefault((gates, inputs, places), len(keys))
-            following = ports[at + 1][1] if at + 1 < len(ports) else []
-            move, front, lead = self._place_(columns, [rows[k] for k in places], following)
-            rest = 2 ** (len(self.axes) - len(rows))
-            steps.append(Step(group, len(members[group]), move, front, 2 ** len(columns), rest, lead))
+            mirrored = self.mirrored and len(columns) > 1
+            group = keys.setdefault((gates, inputs, places, mirrored), len(keys))
+            columns = columns[::-1] if mirrored else columns
+            move, before, behind = self._place_(columns, [rows[k] for k in places], block)
+            few = behind <= FEW or 2 ** (len(rows) + len(columns)) * behind < SMALL
+            widened = before >= MANY and behind > 1 and few
+            steps.append(Step(group, len(members[group]), move, before, 2 ** len(columns), behind, widened))
             members[group].append(block)
         return tuple(steps)
 
@@ -195,24 +208,27 @@ class _Maker:
             rows.append((site, first + len(own)))
         return tuple(inputs), columns, rows + opened
 
-    def _row_order(self, rows: list[Wire]) -> tuple[int, ...]:
-        """Outputs of the circuit in the order that they shall have in the end; where others are made, as they come."""
-        if any(n < len(self.wiring.wires[site]) for site, n in rows):
-            return tuple(range(len(rows)))
-        return tuple(sorted(range(len(rows)), key=lambda k: self.ranks[rows[k][0]]))
+    def _row_order(self, rows: list[Wire], block: Block) -> tuple[int, ...]:
+        """Outputs of the circuit in the order they shall have in the end; others as sites lie, open inputs last."""
+        if all(n == len(self.wiring.wires[site]) for site, n in rows):
+            return tuple(sorted(range(len(rows)), key=lambda k: self.ranks[rows[k][0]]))
+        sites, opened = range(block.high - block.low), range(block.high - block.low, len(rows))
+        return (*sites[::-1], *opened) if self.mirrored else (*sites, *opened[::-1])
 
-    def _place_(self, columns: list[Wire], rows: list[Wire], following: list[Wire]) -> tuple[Move | None, bool, bool]:
-        count = len(columns)
+    def _place_(self, columns: list[Wire], rows: list[Wire], block: Block) -> tuple[Move | None, int, int]:
+        """Put the rows in the columns' place, which is found or made."""
+        count, total = len(columns), len(self.axes)
+        if not columns:
+            at = sum(site > block.low if self.mirrored else site < block.low for site, _ in self.axes)
+        else:
+            at = self.axes.index(columns[0])
         move = None
-        front = self.axes[:count] == columns
-        if not front and (not count or self.axes[-count:] != columns):
+        if self.axes[at : at + count] != columns:
             wanted = columns + [wire for wire in self.axes if wire not in columns]
-            move = find_move(self.axes, wanted)
-            self.axes, front = wanted, True
-        rest = self.axes[count:] if front else self.axes[: len(self.axes) - count]
-        lead = _is_end(following, rows + rest) or not _is_end(following, rest + rows)
-        self.axes = rows + rest if lead else rest + rows
-        return move, front, lead
+            move, at = find_move(self.axes, wanted), 0
+            self.axes = wanted
+        self.axes[at : at + count] = rows
+        return move, 2**at, 2 ** (total - at - count)
 
     def bonds(self, border: int) -> list[Wire]:
         """The wires across a border, in the order of this piece's axes."""
@@ -238,7 +254,3 @@ class _Maker:
         site, n = wire
         gates = self.wiring.wires[site]
         return min(self.split.piece[gates[n - 1]], self.split.piece[gates[n]])
-
-
-def _is_end(wires: list[Wire], axes: list[Wire]) -> bool:
-    return bool(wires) and wires in (axes[: len(wires)], axes[-len(wires) :])
