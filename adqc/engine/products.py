@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Entries that the gradient of a matrix may take in between.
+AT_ONCE = 2**17
+
 
 def multiply(left: Tensor, right: Tensor) -> Tensor:
     """``left @ right`` for a narrow shared side: (m, k) x (k, n) -> (m, n), k far below m and n."""
@@ -60,10 +63,19 @@ def spread(matrix: Tensor, x: Tensor) -> Tensor:
 
 def pull_matrix(grad: Tensor, x: Tensor) -> Tensor:
     """The gradient of the matrix: (batch, m, n) and (batch, k, n) -> (m, k)."""
-    if grad.shape[1] * x.shape[1] <= x.shape[2] * (grad.shape[1] + x.shape[1]):
-        return torch.bmm(grad, x.mH).sum(0)
-    left, right = (t.transpose(0, 1).reshape(t.shape[1], -1) for t in (grad, x))
-    return left @ right.mH
+    rows, columns = grad.shape[1], x.shape[1]
+    moved = x.shape[2] * (rows + columns)
+    parts = -(-x.shape[0] * min(rows * columns, moved) // AT_ONCE)
+    pairs = zip(grad.chunk(parts), x.chunk(parts), strict=True)
+    if rows * columns <= moved:
+        found = [torch.bmm(left, right.mH).sum(0) for left, right in pairs]
+    else:
+        found = [_side_by_side(left) @ _side_by_side(right).mH for left, right in pairs]
+    return found[0] if parts == 1 else torch.stack(found).sum(0)
+
+
+def _side_by_side(batch: Tensor) -> Tensor:
+    return batch.transpose(0, 1).reshape(batch.shape[1], -1)
 
 
 class _ApplyToMiddle(torch.autograd.Function):

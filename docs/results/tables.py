@@ -28,6 +28,9 @@ TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], 
     "lenet5-mnist": (
         (700, 1400), 2, ("fitted", "random"), ("wide", *RIVALS, *CONVOLUTIONS), ("train_images=20000", *FC2)
     ),
+    "lenet5-fashion": (
+        (700, 1400), 2, ("fitted", "random"), ("wide", *RIVALS), ("train_images=20000", *FC2)
+    ),
     "small-vgg-cifar10": (
         (600, 1200), 1, ("random",),
         ("wide", "frozen", "hashing", "tensor-train", "tucker", "pruned", "narrow", "dense"),
