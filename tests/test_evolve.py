@@ -134,6 +134,21 @@ def test_second_derivatives_where_operands_are_computed_again(gate, route, monke
         torch.testing.assert_close(found, due, rtol=0, atol=1e-10 * max(1, due.abs().max().item()))
 
 
+@pytest.mark.parametrize("gate", ["cartan", "su4", "free"])
+def test_halves_below_a_large_state_are_computed_again(gate, monkeypatch):
+    monkeypatch.setattr(evolve, "KEEP", 0)
+    wall = make_wall(Case(gate, "brick-wall", "interleaved", 9, (16, 20)))
+    plan = materialise._plans(wall.wiring, wall.layout, 4)[0]
+    monkeypatch.setattr(materialise, "make_plan", lambda *args: plan)
+    seed, parameters = torch.randn(16, 20, dtype=torch.float64), list(wall.parameters())
+    results = []
+    for route in ("auto", "gates"):
+        first = torch.autograd.grad((wall(route) ** 3 * seed).sum(), parameters, create_graph=True)
+        results.append([*first, *torch.autograd.grad(sum((x**2).sum() for x in first), parameters)])
+    for found, due in zip(*results, strict=True):
+        torch.testing.assert_close(found, due, rtol=0, atol=1e-9 * max(1, due.abs().max().item()))
+
+
 def saved_bytes(build):
     """Bytes that autograd keeps for the backward pass, each storage counted once."""
     kept = {}

@@ -48,7 +48,7 @@ def _run(
     tensors: Sequence[Tensor], gates: Tensor, program: Program, start: Tensor | None, unitary: bool
 ) -> list[Tensor]:
     groups: list[Tensor]
-    if own_backward() and any(_is_large(piece, gates) for piece in program.pieces):
+    if own_backward() and any(is_large(piece, gates) for piece in program.pieces):
         # Building blocks keeps every gate's product: beside large states that is computed again as well.
         groups = checkpoint(build_blocks, gates, program, start, use_reentrant=False, preserve_rng_state=False)
     else:
@@ -63,7 +63,8 @@ def _run(
     return found
 
 
-def _is_large(piece: Piece, like: Tensor) -> bool:
+def is_large(piece: Piece, like: Tensor) -> bool:
+    """Whether what a piece's backward pass needs is rather computed again than kept."""
     return sum(step.before * step.columns * step.behind for step in piece.steps) * like.element_size() > KEEP
 
 
@@ -160,7 +161,7 @@ class _Evolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, piece: Piece, reversible: bool, tensor: Tensor, *blocks: Tensor) -> Tensor:
         steps = piece.steps
-        spare = _is_large(piece, tensor)
+        spare = is_large(piece, tensor)
         ctx.piece, ctx.reversible = piece, reversible and spare
         # How many operands are computed again from one that is kept; a reversible circuit keeps the result alone,
         # which whoever asked for it holds anyway.
@@ -178,7 +179,9 @@ class _Evolve(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         piece: Piece = ctx.piece
-        blocks, kept = ctx.saved_tensors[: len(piece.steps)], ctx.saved_tensors[len(piece.steps) :]
+        # Under a checkpoint they may be asked for once only.
+        saved = ctx.saved_tensors
+        blocks, kept = saved[: len(piece.steps)], saved[len(piece.steps) :]
         if torch.is_grad_enabled():
             # The same products once more, as functions that have gradients themselves.
             start = _start(kept[0], blocks, piece) if ctx.reversible else kept[0]

@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product as pairs
+from typing import Any
 
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from adqc.constants import plans
 from adqc.engine import cost
 from adqc.engine.arrange import Move, crop, find_move, move_axes
-from adqc.engine.evolve import run_on, run_program
+from adqc.engine.evolve import is_large, run_on, run_program
 from adqc.engine.fusion import Fusion
-from adqc.engine.products import multiply
+from adqc.engine.products import multiply, own_backward
 from adqc.engine.program import Program, make_program
 from adqc.engine.split import halves, shorten, whole
 from adqc.geometry import Layout, Wiring
@@ -102,7 +104,7 @@ def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
     if last == depth:
         return [Plan(head, None, first, swapped, join, seconds)]
     late = shorten(wiring, last, depth) if last else wiring
-    tails = [make_program(late, whole(late), fusion, ranks=layout.order, running=bool(last)) for fusion in FUSIONS[1:]]
+    tails = [make_program(late, whole(late), fusion, ranks=layout.order, running=bool(last)) for fusion in FUSIONS]
     return [Plan(head, tail, first, swapped, join, seconds + cost.program_cost(tail)) for tail in tails]
 
 
@@ -132,20 +134,30 @@ def build_weight(
     if plan.head is None:
         assert plan.tail is not None, "a plan without a head has a tail"
         (state,) = run_program(gates, plan.tail, start, scale, unitary=unitary)
+    elif plan.tail is None:
+        state = _build_head(plan, gates, scale, start, unitary)
     else:
-        head = gates if plan.tail is None else gates[: plan.first]
-        left, right = run_program(head, plan.head, start, scale, unitary=unitary)
-        left, right = left.reshape(left.shape[1:]), right.reshape(right.shape[:2])
-        if plan.swapped:
-            left, right = right.mT, left.mT
-        state = _join(left, right, real=plan.tail is None)
-        if plan.join is not None:
-            state = move_axes(state, plan.join)
-        if plan.tail is not None:
-            state = run_on(state.reshape(-1), gates[plan.first :], plan.tail, unitary=unitary)
+        head, tail = gates[: plan.first], gates[plan.first :]
+        if own_backward() and is_large(plan.tail.pieces[0], gates):
+            # Beside large states what the halves keep would not pass unseen.
+            options: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
+            state = checkpoint(_build_head, plan, head, scale, start, unitary, **options)
+        else:
+            state = _build_head(plan, head, scale, start, unitary)
+        state = run_on(state.reshape(-1), tail, plan.tail, unitary=unitary)
     if state.is_complex():
         state = state.real
     return crop(state.reshape(layout.padded), layout)
+
+
+def _build_head(plan: Plan, gates: Tensor, scale: Tensor, start: Tensor | None, unitary: bool) -> Tensor:
+    assert plan.head is not None
+    left, right = run_program(gates, plan.head, start, scale, unitary=unitary)
+    left, right = left.reshape(left.shape[1:]), right.reshape(right.shape[:2])
+    if plan.swapped:
+        left, right = right.mT, left.mT
+    state = _join(left, right, real=plan.tail is None)
+    return state if plan.join is None else move_axes(state, plan.join)
 
 
 def _join(left: Tensor, right: Tensor, *, real: bool) -> Tensor:
