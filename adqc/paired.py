@@ -74,18 +74,18 @@ def _draw(
     generator: torch.Generator | None,
 ) -> Tensor:
     size = 2 ** len(sites)
-    number = torch.arange(size)
+    number = torch.arange(size, device="cpu")
     bits = {site: (number >> (len(sites) - 1 - place)) & 1 for place, site in enumerate(sites)}
-    right = torch.ones(size, size, dtype=torch.bool)
+    right = torch.ones(size, size, dtype=torch.bool, device="cpu")
     for a, b in met:
         right &= (bits[a] == bits[b]).unsqueeze(1)
     for site in held:
         right &= bits[site].unsqueeze(1) == bits[site]
     # What comes in with unequal bits never does; such columns come last, as those before them make no use of them.
-    seen = torch.ones(size, dtype=torch.bool)
+    seen = torch.ones(size, dtype=torch.bool, device="cpu")
     for a, b in known:
         seen &= bits[a] == bits[b]
-    stored = torch.ones(size, dtype=torch.bool)
+    stored = torch.ones(size, dtype=torch.bool, device="cpu")
     for site, new in zip(sites, fresh, strict=True):
         if new:
             stored &= bits[site] == 0

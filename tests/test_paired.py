@@ -84,6 +84,12 @@ def test_the_generator_decides():
     assert not torch.equal(make(seed=3).gates, make(seed=4).gates)
 
 
+def test_a_default_device_does_not_reach_the_draws():
+    with torch.device("meta"):
+        wall = make(gate="o8", stride=1)
+    assert wall.gates.device.type == "meta"
+
+
 def test_it_says_what_it_needs():
     with pytest.raises(ValueError, match=r"start='paired' is for wide gates: expected gate 'o8', .*, got 'cartan'"):
         Circuit(start="paired")

@@ -121,6 +121,7 @@ def _shaped(tensor: Tensor, middle: int, step: Step) -> Tensor:
 def _widen(block: Tensor, step: Step) -> Tensor:
     if not step.widened:
         return block
+    # Not torch.kron, which refuses blocks that do not lie in one stretch.
     unit = torch.eye(step.behind, dtype=block.dtype, device=block.device)
     return (block[:, None, :, None] * unit[:, None, :]).reshape(len(block) * step.behind, -1)
 
