@@ -17,6 +17,7 @@ from torch.nn.functional import embedding, pad
 
 from adqc.constants import plans
 from adqc.engine import cost
+from adqc.engine.columns import Columns, make_columns
 from adqc.engine.fusion import Fusion
 from adqc.engine.products import apply_to_middle
 from adqc.engine.program import Program, make_program
@@ -45,7 +46,7 @@ class Chain:
         size: Entries of all pieces together.
     """
 
-    program: Program
+    program: Program | Columns
     rows: tuple[int, ...]
     columns: tuple[int, ...]
     bonds: tuple[int, ...]
@@ -169,7 +170,10 @@ def _lookup_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int) -> flo
 
 
 def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards: bool, use: str, real: bool) -> Chain:
-    programs = [make_program(wiring, split, fusion, ranks=layout.order) for fusion in FUSIONS]
+    programs: list[Program | Columns] = [make_program(wiring, split, fusion, ranks=layout.order) for fusion in FUSIONS]
+    if set(split.bonds) == {len(wiring.layers) - 1}:
+        columns = make_columns(wiring, [sites.start for sites in split.sites[1:]], ranks=layout.order)
+        programs += [] if columns is None else [columns]
     program = min(programs, key=cost.program_cost)
     rows = layout.bits[0]
     firsts = [sum(layout.order[site] < rows for site in sites) for sites in split.sites]

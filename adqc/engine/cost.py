@@ -5,7 +5,9 @@ Only ratios count: the figures choose between ways, they promise no time.
 
 from __future__ import annotations
 
-from adqc.engine.program import Piece, Program, Step
+from adqc.engine.columns import Columns
+from adqc.engine.pieces import Piece, Step
+from adqc.engine.program import Program
 
 # Measured on two cores in float32; see benchmarks/.
 CALL = 3e-6  # seconds for each call into torch
@@ -28,8 +30,9 @@ def copy(count: int, run: int = 16) -> float:
     return CALL + 2 * ELEMENT * count / BYTES * (1 + 8 / run)
 
 
-def step_cost(step: Step, rows: int) -> float:
+def step_cost(step: Step) -> float:
     """One block applied."""
+    rows = step.rows
     moved = 0.0 if step.move is None else copy(step.before * step.columns * step.behind, step.move.run)
     if step.before == 1:
         return moved + CALL + product(rows, step.columns, step.behind)
@@ -39,18 +42,22 @@ def step_cost(step: Step, rows: int) -> float:
     return moved + CALL + batched(step.before, rows, step.columns, step.behind)
 
 
-def piece_cost(piece: Piece, program: Program) -> float:
+def piece_cost(piece: Piece) -> float:
     """All blocks of a piece, and its last move."""
-    found = sum(step_cost(step, program.groups[step.group].shape[0]) for step in piece.steps)
+    found = sum(step_cost(step) for step in piece.steps)
     if piece.move is not None:
         left, sites, right = piece.shape
         found += copy(left * sites * right, piece.move.run)
     return found
 
 
-def program_cost(program: Program) -> float:
+def program_cost(program: Program | Columns) -> float:
     """All pieces, and the blocks that they are made of."""
-    found = sum(piece_cost(piece, program) for piece in program.pieces)
+    found = sum(piece_cost(piece) for piece in program.pieces)
+    if isinstance(program, Columns):
+        entries = program.count << len(program.axes)
+        # The last layer makes most entries; then they are brought into order.
+        return found + (16 + 2 * program.depth) * CALL + 2 * copy(entries, 4)
     for group in program.groups:
         rows, columns = group.shape
         entries = group.count * rows * columns

@@ -12,21 +12,28 @@ from torch.utils.checkpoint import checkpoint
 
 from adqc.engine.arrange import move_axes, move_back
 from adqc.engine.blocks import build_blocks
+from adqc.engine.columns import Columns, build_columns
+from adqc.engine.pieces import Piece, Step
 from adqc.engine.products import own_backward, pull_matrix, spread
-from adqc.engine.program import OPEN, Piece, Program, Step
+from adqc.engine.program import Program
 
 # Operands that take more bytes than this together are not kept for the backward pass, but computed again.
 KEEP = 2**25
 
 
 def run_program(
-    gates: Tensor, program: Program, start: Tensor | None = None, scale: Tensor | None = None, *, unitary: bool = False
+    gates: Tensor,
+    program: Program | Columns,
+    start: Tensor | None = None,
+    scale: Tensor | None = None,
+    *,
+    unitary: bool = False,
 ) -> list[Tensor]:
     """Contract all pieces.
 
     Args:
         gates: (G, 2^k, 2^k), in the order in which they act.
-        program: What :func:`adqc.engine.program.make_program` returned.
+        program: What :func:`adqc.engine.program.make_program` or :func:`adqc.engine.columns.make_columns` returned.
         start: (Q, 2), the product state to begin with; None for |0…0>.
         scale: (), multiplies the first piece.
         unitary: Whether the gates are unitary.
@@ -45,22 +52,27 @@ def run_on(state: Tensor, gates: Tensor, program: Program, *, unitary: bool = Fa
 
 
 def _run(
-    tensors: Sequence[Tensor], gates: Tensor, program: Program, start: Tensor | None, unitary: bool
+    tensors: Sequence[Tensor], gates: Tensor, program: Program | Columns, start: Tensor | None, unitary: bool
 ) -> list[Tensor]:
     groups: list[Tensor]
     if own_backward() and any(is_large(piece, gates) for piece in program.pieces):
         # Building blocks keeps every gate's product: beside large states that is computed again as well.
-        groups = checkpoint(build_blocks, gates, program, start, use_reentrant=False, preserve_rng_state=False)
+        groups = checkpoint(_build, gates, program, start, use_reentrant=False, preserve_rng_state=False)
     else:
-        groups = build_blocks(gates, program, start)
+        groups = _build(gates, program, start)
     blocks = [group.unbind(0) for group in groups]
     found = []
     for tensor, piece in zip(tensors, program.pieces, strict=True):
         matrices = [blocks[step.group][step.row] for step in piece.steps]
-        reversible = unitary and not any(OPEN in program.groups[step.group].inputs for step in piece.steps)
-        tensor = evolve(tensor, matrices, piece, reversible=reversible)
+        tensor = evolve(tensor, matrices, piece, reversible=unitary and piece.closed)
         found.append(tensor.reshape(piece.sizes).permute(piece.back))
     return found
+
+
+def _build(gates: Tensor, program: Program | Columns, start: Tensor | None) -> list[Tensor]:
+    if isinstance(program, Columns):
+        return build_columns(gates, program, start)
+    return build_blocks(gates, program, start)
 
 
 def is_large(piece: Piece, like: Tensor) -> bool:

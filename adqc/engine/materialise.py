@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product as pairs
 from typing import Any
 
 from torch import Tensor
@@ -19,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from adqc.constants import plans
 from adqc.engine import cost
 from adqc.engine.arrange import Move, crop, find_move, move_axes
+from adqc.engine.columns import Columns, make_columns
 from adqc.engine.evolve import is_large, run_on, run_program
 from adqc.engine.fusion import Fusion
 from adqc.engine.products import multiply, own_backward
@@ -44,7 +44,7 @@ class Plan:
         seconds: What it costs, see :mod:`adqc.engine.cost`.
     """
 
-    head: Program | None
+    head: Program | Columns | None
     tail: Program | None
     first: int
     swapped: bool
@@ -81,16 +81,20 @@ def _make_plan(wiring: Wiring, layout: Layout, route: str) -> Plan:
 
 def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
     depth = len(wiring.layers)
-    heads: list[tuple[Program | None, bool, Move | None, float]] = [(None, False, None, 0.0)]
+    heads: list[tuple[Program | Columns | None, bool, Move | None, float]] = [(None, False, None, 0.0)]
     if last:
         heads = []
         early = shorten(wiring, 0, last)
         ranks: Sequence[int] = layout.order if last == depth else range(wiring.sites)
-        for split, fusion in pairs(halves(early)[:2], FUSIONS):
+        programs: list[Program | Columns] = []
+        for split in halves(early)[:2]:
             # Wider than this a half would be larger than the state.
             if split.bonds[0] + max(map(len, split.sites)) > max(wiring.sites, 8) + 2:
                 continue
-            made = make_program(early, split, fusion, ranks=ranks)
+            columns = make_columns(early, (split.sites[1].start,), ranks=ranks)
+            programs += [] if columns is None else [columns]
+            programs += [make_program(early, split, fusion, ranks=ranks) for fusion in FUSIONS]
+        for made in programs:
             swapped, join = _find_join(made, ranks)
             (_, left, bond), (_, right, _) = (piece.shape for piece in made.pieces)
             seconds = cost.program_cost(made) + cost.product(left, bond, right)
@@ -108,7 +112,7 @@ def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
     return [Plan(head, tail, first, swapped, join, seconds + cost.program_cost(tail)) for tail in tails]
 
 
-def _find_join(program: Program, ranks: Sequence[int]) -> tuple[bool, Move | None]:
+def _find_join(program: Program | Columns, ranks: Sequence[int]) -> tuple[bool, Move | None]:
     """Which half comes first in the product, and how the bits are moved behind it: in runs as long as possible."""
     found = []
     for swapped in (False, True):

@@ -1,9 +1,7 @@
 """How the pieces of a circuit are contracted: gates fused into blocks, each block one matrix product.
 
-A piece is a tensor whose axes of dimension 2 are wires. A block takes some of them as its columns and puts others, its
-rows, in their place; wires to a neighbouring piece, leaving or coming in, stay behind as bonds. The axes of a piece lie
-in the order of the sites, the border last, so that a block's columns lie side by side and no axis has to be moved:
-moving the axes of a tensor takes longer than the product. A program is made of plain integers, once for a geometry.
+The axes of a piece lie in the order of the sites, the border last, so that a block's columns lie side by side and no
+axis has to be moved: moving the axes of a tensor takes longer than the product.
 """
 
 from __future__ import annotations
@@ -11,15 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise, permutations
+from itertools import pairwise
 
 from adqc.engine.arrange import Move, find_move
 from adqc.engine.fusion import Block, Fusion, fuse
+from adqc.engine.pieces import Piece, Step, Wire, finish
 from adqc.engine.split import Split
 from adqc.geometry import Wiring
 
-# A stretch of wire: (site, how many gates lie before it).
-Wire = tuple[int, int]
 # Where a block's input on a site comes from: the piece itself, the start vector, or another piece.
 LIVE, FRESH, OPEN = "live", "fresh", "open"
 # What blocks that look alike have in common: gates, inputs, rows, and whether the columns are mirrored.
@@ -59,55 +56,6 @@ class Group:
     def __post_init__(self) -> None:
         # No property: torch.compile reads fields only.
         object.__setattr__(self, "shape", (2 ** len(self.rows), 2 ** self.inputs.count(LIVE)))
-
-
-@dataclass(frozen=True)
-class Step:
-    """One block applied to the tensor, seen as (before, columns, behind): the rows take the place of the columns.
-
-    Args:
-        group: The kind of block.
-        row: Which one of that kind.
-        move: How the axes are moved before the product; None where the block's columns lie side by side.
-        before: Size of the axes ahead of the columns together.
-        columns: Size of the columns together.
-        behind: Size of the axes behind them together.
-        widened: Whether the block is first multiplied with an identity on the axes behind, as many small products take
-            longer than a large one with zeros.
-    """
-
-    group: int
-    row: int
-    move: Move | None
-    before: int
-    columns: int
-    behind: int
-    widened: bool
-
-
-@dataclass(frozen=True)
-class Piece:
-    """How a piece is contracted.
-
-    Args:
-        steps: The blocks, in the order in which they act.
-        move: How left bonds, sites and right bonds are each brought together; None where they lie so.
-        sizes: The sizes of these three, in the order in which they lie then.
-        back: The permutation that makes them (left bonds, sites, right bonds).
-        sites: Sites whose outputs the piece holds, in the order in which the tensor holds them.
-    """
-
-    steps: tuple[Step, ...]
-    move: Move | None
-    sizes: tuple[int, ...]
-    back: tuple[int, ...]
-    sites: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Sizes of left bonds, sites and right bonds."""
-        left, sites, right = (self.sizes[k] for k in self.back)
-        return left, sites, right
 
 
 @dataclass(frozen=True)
@@ -169,6 +117,7 @@ class _Maker:
         # Bonds lie behind the sites: those of the first piece rise towards its border, those of the others fall.
         self.mirrored = number > 0
         self.axes: list[Wire] = [(site, 0) for site in split.sites[number]] if running else []
+        self.closed = True
 
     def lay_(
         self, blocks: Sequence[Block], keys: dict[Key, int], members: Mapping[int, list[Block]]
@@ -185,7 +134,9 @@ class _Maker:
             move, before, behind = self._place_(columns, [rows[k] for k in places], block)
             few = behind <= FEW or 2 ** (len(rows) + len(columns)) * behind < SMALL
             widened = before >= MANY and behind > 1 and few
-            steps.append(Step(group, len(members[group]), move, before, 2 ** len(columns), behind, widened))
+            sizes = (before, 2 ** len(columns), behind, 2 ** len(rows))
+            steps.append(Step(group, len(members[group]), move, *sizes, widened))
+            self.closed &= OPEN not in inputs
             members[group].append(block)
         return tuple(steps)
 
@@ -237,14 +188,7 @@ class _Maker:
     def finish(self, steps: tuple[Step, ...], left: list[Wire], right: list[Wire]) -> Piece:
         """The piece, given the order of the bonds on both of its sides."""
         outputs = sorted((wire for wire in self.axes if self._is_output(wire)), key=lambda wire: self.ranks[wire[0]])
-        parts = [left, outputs, right]
-        # The three stay in the order that is cheapest to reach: a matrix product takes them in any.
-        orders = permutations(range(3))
-        moves = [(find_move(self.axes, [wire for k in order for wire in parts[k]]), order) for order in orders]
-        move, order = min(moves, key=lambda pair: 0 if pair[0] is None else 1 / pair[0].run + len(pair[0].axes))
-        sizes = [2 ** len(part) for part in parts]
-        back = tuple(order.index(k) for k in range(3))
-        return Piece(steps, move, tuple(sizes[k] for k in order), back, tuple(site for site, _ in outputs))
+        return finish(steps, self.axes, left=left, outputs=outputs, right=right, closed=self.closed)
 
     def _is_output(self, wire: Wire) -> bool:
         return wire[0] in self.split.sites[self.number] and wire[1] == len(self.wiring.wires[wire[0]])

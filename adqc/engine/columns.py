@@ -1,0 +1,255 @@
+"""Shallow brick walls contracted along time first: two neighbouring sites through all layers are one tensor, a column.
+
+All columns look alike, so a few batched products make them all at once. A piece of the chain then takes one product for
+each of its columns, where it lies side by side with the next and no axis has to be moved. Columns grow as 4^depth: in
+deep walls blocks of gates (:mod:`adqc.engine.program`) take fewer multiply-adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise, product
+
+import torch
+from torch import Tensor
+
+from adqc.constants import constant
+from adqc.engine.pieces import Piece, Step, Wire, finish
+from adqc.geometry import Wiring, brick_wall
+
+# A column of a wall this deep has 2^14 entries.
+DEEPEST = 7
+_BITS = (0, 1)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Places in the entries of all gates one after another, behind which lie a zero and a one.
+
+    Args:
+        starting: The first layer's gates where their inputs are |0>, (columns · 4).
+        first: The first layer's gates, (columns · 16).
+        even: Those of the layers 2, 4, … but the last of all, (layers · columns · 16).
+        last: Those of the last layer where it is an even one, (columns · 16) or nothing.
+        odd: Those of the layers 1, 3, …, (layers · columns · 16).
+    """
+
+    starting: tuple[int, ...]
+    first: tuple[int, ...]
+    even: tuple[int, ...]
+    last: tuple[int, ...]
+    odd: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How a brick wall is contracted in columns.
+
+    Column c holds the gates on sites 2c, 2c + 1 (layers 0, 2, …) and those on 2c + 1, 2c + 2 (layers 1, 3, …). Where
+    the chain ends, gates that are missing are identities on sites that hold |0> and are left out in the end.
+
+    Args:
+        sites: Number of sites Q.
+        depth: Number of layers, at least 2.
+        starts: For each piece the number of its first column.
+        entries: Where the entries of the gates are, in the order in which the products take them.
+        axes: The permutation that makes (left bonds, outputs, right bonds) of a column's axes.
+        edge: What the wire of site 0 does between the layers, (outputs of that site, left bonds), row by row.
+        pieces: How the columns are put together.
+
+    Attributes:
+        count: Number of columns.
+    """
+
+    sites: int
+    depth: int
+    starts: tuple[int, ...]
+    entries: Entries
+    axes: tuple[int, ...]
+    edge: tuple[float, ...]
+    pieces: tuple[Piece, ...]
+
+    count: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        # No property: torch.compile reads fields only.
+        object.__setattr__(self, "count", (self.sites + 1) // 2)
+
+
+def make_columns(wiring: Wiring, borders: Sequence[int], *, ranks: Sequence[int] | None = None) -> Columns | None:
+    """The columns of a brick wall.
+
+    Args:
+        wiring: The sequence of gates.
+        borders: The first site of each piece but the first one.
+        ranks: For each site its place in the order that the outputs of its piece shall have; None for site order.
+
+    Returns:
+        The columns; None where the circuit is no brick wall of gates on two sites, too deep or too short, or where a
+        border is none between columns.
+    """
+    sites, depth = wiring.sites, len(wiring.layers)
+    odd = depth % 2
+    if not 2 <= depth <= DEEPEST or sites < 3 or wiring != brick_wall(sites, depth):
+        return None
+    # In walls of even depth the last gates lie across the columns.
+    if not borders or any(border % 2 == odd for border in borders):
+        return None
+    starts = (0, *((border - 1 + odd) // 2 for border in borders))
+    count = (sites + 1) // 2
+    if starts[1] < 1 or any(a >= b for a, b in pairwise(starts)) or starts[-1] >= count:
+        return None
+    names, left, outputs, right = _name_axes(depth)
+    return Columns(
+        sites,
+        depth,
+        starts,
+        _find_entries(wiring, count),
+        tuple(names.index(name) for name in (*left, *outputs, *right)),
+        _edge(depth, left),
+        tuple(_make_piece(wiring, starts, number, ranks) for number in range(len(starts))),
+    )
+
+
+def _name_axes(depth: int) -> tuple[list[str], list[str], list[str], list[str]]:
+    """A column's axes as the products leave them; those that are left bonds, outputs and right bonds, in order.
+
+    The gate of layer 2t gets l from the left and s from the layer before, and gives a to the left and b to the gate of
+    layer 2t + 1. That one gets b and, from the right, r, and gives d to the right and c, which is the next s.
+    """
+    pairs, odd = depth // 2, depth % 2
+    names = ["a0", "d0", "r0"] + [f"{kind}{t}" for t in range(1, pairs) for kind in "aldr"]
+    names += [f"{kind}{pairs}" for kind in "lab"] if odd else [f"c{pairs - 1}"]
+    left = ["a0"] + [f"{kind}{t}" for t in range(1, pairs) for kind in "la"] + [f"l{pairs}"] * odd
+    right = ["r0"] + [name for t in range(1, pairs) for name in (f"d{t - 1}", f"r{t}")] + [f"d{pairs - 1}"] * odd
+    outputs = [f"a{pairs}", f"b{pairs}"] if odd else [f"c{pairs - 1}", f"d{pairs - 1}"]
+    return names, left, outputs, right
+
+
+def _find_entries(wiring: Wiring, count: int) -> Entries:
+    number = {(layer, gate[0]): k for k, (layer, gate) in enumerate(zip(wiring.layer_of, wiring.gates, strict=True))}
+    depth, zero = len(wiring.layers), 16 * len(wiring.gates)
+
+    def find(names: str, layers: range, shift: int = 0, *, given: str = "") -> tuple[int, ...]:
+        """The entries of a gate [out, out, in, in] = "abls" for all columns, its axes in the order of ``names``."""
+        found = []
+        for layer, column, bits in product(layers, range(count), product(_BITS, repeat=len(names))):
+            value = dict(zip(names, bits, strict=True)) | dict.fromkeys(given, 0)
+            into, out = 2 * value["l"] + value["s"], 2 * value["a"] + value["b"]
+            gate = number.get((layer, 2 * column + shift))
+            found.append(zero + (out == into) if gate is None else 16 * gate + 4 * out + into)
+        return tuple(found)
+
+    odd = depth % 2
+    return Entries(
+        find("ab", range(1), given="ls"),
+        find("abls", range(1)),
+        find("salb", range(2, depth - odd, 2)),
+        find("slab", range(depth - odd, depth, 2)),
+        # Its inputs are b and r, its outputs c and d, taken in the order b, d, r, c.
+        find("lbsa", range(1, depth, 2), 1),
+    )
+
+
+def _edge(depth: int, left: Sequence[str]) -> tuple[float, ...]:
+    """Nothing is left of site 0: what a gate gives there is what the next one gets, in the end the site's output."""
+    pairs = depth // 2
+    found = []
+    for out in (None,) if depth % 2 else _BITS:
+        for bits in product(_BITS, repeat=len(left)):
+            value = dict(zip(left, bits, strict=True))
+            goes_on = all(value[f"a{t - 1}"] == value[f"l{t}"] for t in range(1, pairs + depth % 2))
+            found.append(float(goes_on and out in (None, value[f"a{pairs - 1}"])))
+    return tuple(found)
+
+
+def _make_piece(wiring: Wiring, starts: Sequence[int], number: int, ranks: Sequence[int] | None) -> Piece:
+    sites, depth = wiring.sites, len(wiring.layers)
+    bond, even = depth - 1, 1 - depth % 2
+    low, high = (*starts, (sites + 1) // 2)[number : number + 2]
+    own = list(range(2 * low + even * bool(low), min(2 * high + even, sites)))
+    bonds = bond * (bool(number) + (number < len(starts) - 1))
+    last = number == len(starts) - 1
+    # The last piece begins at the end of the chain: nothing is open there.
+    order = range(high - 1, low - 1, -1) if last else range(low, high)
+    steps = []
+    known = 0
+    for column in order:
+        done = _outputs_of(column, sites, even)
+        if not known:
+            known = len(done) + bonds
+            steps.append(Step(2 * number, 0, None, 1, 1, 1, 2**known))
+            continue
+        before, behind = (1, 2 ** (known - bond)) if last else (2 ** (known - bond), 1)
+        row = column - low - (not last)
+        steps.append(Step(2 * number + 1, row, None, before, 2**bond, behind, 2 ** (bond + len(done))))
+        known += len(done)
+    left, right = [(-1, k) for k in range(bond) if number], [(-2, k) for k in range(bond) if not last]
+    outputs = [(site, depth) for site in own]
+    ranked: list[Wire] = outputs if ranks is None else sorted(outputs, key=lambda wire: ranks[wire[0]])
+    return finish(steps, [*left, *outputs, *right], left=left, outputs=ranked, right=right, closed=False)
+
+
+def _outputs_of(column: int, sites: int, even: int) -> list[int]:
+    """The sites whose outputs a column holds; site 0 is left over in walls of even depth, and goes with the first."""
+    found = [site for site in (2 * column + even, 2 * column + even + 1) if site < sites]
+    return [0, *found] if even and not column else found
+
+
+def build_columns(gates: Tensor, columns: Columns, start: Tensor | None = None) -> list[Tensor]:
+    """The columns as the matrices that the pieces' steps apply.
+
+    Args:
+        gates: (G, 4, 4), in the order in which they act.
+        columns: What :func:`make_columns` returned.
+        start: (Q, 2), the product state to begin with; None for |0…0>.
+
+    Returns:
+        For each piece the column that it begins with, (1, rows, 1), and its other ones, (count, rows, columns).
+    """
+    bond = 2 ** (columns.depth - 1)
+    # shape: (columns, left bonds, outputs, right bonds)
+    made = _multiply_out(gates, columns, start)
+    made = made.permute(0, *(axis + 1 for axis in columns.axes)).reshape(columns.count, bond, 4, bond)
+    counts = [b - a for a, b in pairwise((*columns.starts, columns.count))]
+    sizes = [size for count in counts[:-1] for size in (1, count - 1)] + [counts[-1] - 1, 1]
+    *parts, others, end = made.split(sizes)
+    edge = constant(columns.edge, gates).reshape(-1, bond)
+    found = [(edge @ parts[0].reshape(bond, 4 * bond)).reshape(1, -1, 1)]
+    for number, part in enumerate(parts[1:], 1):
+        found.append(part.reshape(len(part), bond, 4 * bond).mT if number % 2 else part.reshape(1, -1, 1))
+    # What lies beyond the last site is |0> and stays so.
+    beyond = 2 * columns.count + 1 - columns.depth % 2 - columns.sites
+    kept = end.reshape(-1, 2**beyond * bond)[:, 0]
+    return [*found, kept.reshape(1, -1, 1), others.reshape(len(others), 4 * bond, bond)]
+
+
+def _multiply_out(gates: Tensor, columns: Columns, start: Tensor | None) -> Tensor:
+    """All columns, one product for each layer, their axes as :func:`_name_axes` names them."""
+    count, pairs = columns.count, columns.depth // 2
+    entries = columns.entries
+    parts = (entries.starting if start is None else entries.first, entries.even, entries.last, entries.odd)
+    # One index for all: each is one call, and one more in the backward pass.
+    index = constant(sum(parts, ()), gates, dtype=torch.long)
+    taken = torch.cat([gates.reshape(-1), constant((0.0, 1.0), gates)]).index_select(0, index)
+    first, even, last, odd = taken.split([len(part) for part in parts])
+    if start is not None:
+        first = torch.bmm(first.reshape(count, 4, 4), _pair_up(start, columns))
+    odd = odd.reshape(pairs, count, 2, 8)
+    made = torch.bmm(first.reshape(count, 2, 2), odd[0]).reshape(count, 8, 2)
+    if pairs > 1:
+        between = torch.bmm(even.reshape(-1, 8, 2), odd[1:].reshape(-1, 2, 8)).reshape(pairs - 1, count, 2, 32)
+        for layer in between.unbind(0):
+            made = torch.bmm(made, layer).reshape(count, -1, 2)
+    if columns.depth % 2:
+        made = torch.bmm(made, last.reshape(count, 2, 8))
+    return made.reshape(count, *(2,) * len(columns.axes))
+
+
+def _pair_up(start: Tensor, columns: Columns) -> Tensor:
+    """The start vectors of each column's two sites as one, (columns, 4, 1)."""
+    if columns.sites % 2:
+        start = torch.cat([start, constant(((1.0, 0.0),), start)])
+    pair = start.reshape(columns.count, 2, 2)
+    return (pair[:, 0, :, None] * pair[:, 1, None, :]).reshape(columns.count, 4, 1)
