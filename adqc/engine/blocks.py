@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from adqc.constants import constant
+from adqc.engine.arrange import permute_axes
 from adqc.engine.program import FRESH, LIVE, OPEN, Group, Program
 
 # A block while it is built: first site, number of sites, (count, rows, columns).
@@ -105,7 +106,6 @@ def _open(matrix: Tensor, group: Group) -> Tensor:
     columns = [kind for kind in group.inputs if kind != FRESH]
     lives = [at for at, kind in enumerate(columns) if kind == LIVE]
     opens = [at for at, kind in enumerate(columns) if kind == OPEN]
-    axes = [1 + (row if row < sites else sites + opens[row - sites]) for row in group.rows]
-    axes += [1 + sites + at for at in (reversed(lives) if group.mirrored else lives)]
-    bits = matrix.reshape(-1, *(2,) * (sites + len(columns)))
-    return bits.permute(0, *axes).reshape(-1, *group.shape)
+    axes = [row if row < sites else sites + opens[row - sites] for row in group.rows]
+    axes += [sites + at for at in (reversed(lives) if group.mirrored else lives)]
+    return permute_axes(matrix.flatten(1), (2,) * len(axes), axes).reshape(-1, *group.shape)

@@ -166,7 +166,7 @@ def _lookup_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int) -> flo
     """Gathering a slice of each piece for every index, and the products of these."""
     (_, first, _, bond), (_, second, _, _) = shapes
     gathered = cost.copy(batch * bond * (first + second))
-    return gathered + cost.batched(batch, first, bond, second)
+    return gathered + 8 * cost.CALL + cost.batched(batch, first, bond, second)
 
 
 def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards: bool, use: str, real: bool) -> Chain:

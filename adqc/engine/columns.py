@@ -11,10 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 
-import torch
-from torch import Tensor
-
-from adqc.constants import constant
 from adqc.engine.pieces import Piece, Step, Wire, finish
 from adqc.geometry import Wiring, brick_wall
 
@@ -60,6 +56,9 @@ class Columns:
 
     Attributes:
         count: Number of columns.
+        sizes: The columns that lie side by side and are used alike: for each piece the one that it begins with and the
+            others, for the last piece the other way round.
+        beyond: How many outputs of the last column lie beyond the last site.
     """
 
     sites: int
@@ -71,10 +70,16 @@ class Columns:
     pieces: tuple[Piece, ...]
 
     count: int = field(init=False)
+    sizes: tuple[int, ...] = field(init=False)
+    beyond: int = field(init=False)
 
     def __post_init__(self) -> None:
-        # No property: torch.compile reads fields only.
-        object.__setattr__(self, "count", (self.sites + 1) // 2)
+        # No properties: torch.compile reads fields only.
+        count = (self.sites + 1) // 2
+        *counts, last = (b - a for a, b in pairwise((*self.starts, count)))
+        object.__setattr__(self, "count", count)
+        object.__setattr__(self, "sizes", (*(size for own in counts for size in (1, own - 1)), last - 1, 1))
+        object.__setattr__(self, "beyond", 2 * count + 1 - self.depth % 2 - self.sites)
 
 
 def make_columns(wiring: Wiring, borders: Sequence[int], *, ranks: Sequence[int] | None = None) -> Columns | None:
@@ -195,61 +200,3 @@ def _outputs_of(column: int, sites: int, even: int) -> list[int]:
     """The sites whose outputs a column holds; site 0 is left over in walls of even depth, and goes with the first."""
     found = [site for site in (2 * column + even, 2 * column + even + 1) if site < sites]
     return [0, *found] if even and not column else found
-
-
-def build_columns(gates: Tensor, columns: Columns, start: Tensor | None = None) -> list[Tensor]:
-    """The columns as the matrices that the pieces' steps apply.
-
-    Args:
-        gates: (G, 4, 4), in the order in which they act.
-        columns: What :func:`make_columns` returned.
-        start: (Q, 2), the product state to begin with; None for |0…0>.
-
-    Returns:
-        For each piece the column that it begins with, (1, rows, 1), and its other ones, (count, rows, columns).
-    """
-    bond = 2 ** (columns.depth - 1)
-    # shape: (columns, left bonds, outputs, right bonds)
-    made = _multiply_out(gates, columns, start)
-    made = made.permute(0, *(axis + 1 for axis in columns.axes)).reshape(columns.count, bond, 4, bond)
-    counts = [b - a for a, b in pairwise((*columns.starts, columns.count))]
-    sizes = [size for count in counts[:-1] for size in (1, count - 1)] + [counts[-1] - 1, 1]
-    *parts, others, end = made.split(sizes)
-    edge = constant(columns.edge, gates).reshape(-1, bond)
-    found = [(edge @ parts[0].reshape(bond, 4 * bond)).reshape(1, -1, 1)]
-    for number, part in enumerate(parts[1:], 1):
-        found.append(part.reshape(len(part), bond, 4 * bond).mT if number % 2 else part.reshape(1, -1, 1))
-    # What lies beyond the last site is |0> and stays so.
-    beyond = 2 * columns.count + 1 - columns.depth % 2 - columns.sites
-    kept = end.reshape(-1, 2**beyond * bond)[:, 0]
-    return [*found, kept.reshape(1, -1, 1), others.reshape(len(others), 4 * bond, bond)]
-
-
-def _multiply_out(gates: Tensor, columns: Columns, start: Tensor | None) -> Tensor:
-    """All columns, one product for each layer, their axes as :func:`_name_axes` names them."""
-    count, pairs = columns.count, columns.depth // 2
-    entries = columns.entries
-    parts = (entries.starting if start is None else entries.first, entries.even, entries.last, entries.odd)
-    # One index for all: each is one call, and one more in the backward pass.
-    index = constant(sum(parts, ()), gates, dtype=torch.long)
-    taken = torch.cat([gates.reshape(-1), constant((0.0, 1.0), gates)]).index_select(0, index)
-    first, even, last, odd = taken.split([len(part) for part in parts])
-    if start is not None:
-        first = torch.bmm(first.reshape(count, 4, 4), _pair_up(start, columns))
-    odd = odd.reshape(pairs, count, 2, 8)
-    made = torch.bmm(first.reshape(count, 2, 2), odd[0]).reshape(count, 8, 2)
-    if pairs > 1:
-        between = torch.bmm(even.reshape(-1, 8, 2), odd[1:].reshape(-1, 2, 8)).reshape(pairs - 1, count, 2, 32)
-        for layer in between.unbind(0):
-            made = torch.bmm(made, layer).reshape(count, -1, 2)
-    if columns.depth % 2:
-        made = torch.bmm(made, last.reshape(count, 2, 8))
-    return made.reshape(count, *(2,) * len(columns.axes))
-
-
-def _pair_up(start: Tensor, columns: Columns) -> Tensor:
-    """The start vectors of each column's two sites as one, (columns, 4, 1)."""
-    if columns.sites % 2:
-        start = torch.cat([start, constant(((1.0, 0.0),), start)])
-    pair = start.reshape(columns.count, 2, 2)
-    return (pair[:, 0, :, None] * pair[:, 1, None, :]).reshape(columns.count, 4, 1)

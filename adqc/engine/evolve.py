@@ -12,7 +12,8 @@ from torch.utils.checkpoint import checkpoint
 
 from adqc.engine.arrange import move_axes, move_back
 from adqc.engine.blocks import build_blocks
-from adqc.engine.columns import Columns, build_columns
+from adqc.engine.column_blocks import build_columns
+from adqc.engine.columns import Columns
 from adqc.engine.pieces import Piece, Step
 from adqc.engine.products import own_backward, pull_matrix, spread
 from adqc.engine.program import Program
@@ -54,13 +55,12 @@ def run_on(state: Tensor, gates: Tensor, program: Program, *, unitary: bool = Fa
 def _run(
     tensors: Sequence[Tensor], gates: Tensor, program: Program | Columns, start: Tensor | None, unitary: bool
 ) -> list[Tensor]:
-    groups: list[Tensor]
+    blocks: list[Sequence[Tensor]]
     if own_backward() and any(is_large(piece, gates) for piece in program.pieces):
         # Building blocks keeps every gate's product: beside large states that is computed again as well.
-        groups = checkpoint(_build, gates, program, start, use_reentrant=False, preserve_rng_state=False)
+        blocks = checkpoint(_build, gates, program, start, use_reentrant=False, preserve_rng_state=False)
     else:
-        groups = _build(gates, program, start)
-    blocks = [group.unbind(0) for group in groups]
+        blocks = _build(gates, program, start)
     found = []
     for tensor, piece in zip(tensors, program.pieces, strict=True):
         matrices = [blocks[step.group][step.row] for step in piece.steps]
@@ -69,10 +69,11 @@ def _run(
     return found
 
 
-def _build(gates: Tensor, program: Program | Columns, start: Tensor | None) -> list[Tensor]:
+def _build(gates: Tensor, program: Program | Columns, start: Tensor | None) -> list[Sequence[Tensor]]:
+    """The blocks of each kind."""
     if isinstance(program, Columns):
         return build_columns(gates, program, start)
-    return build_blocks(gates, program, start)
+    return [group.unbind(0) for group in build_blocks(gates, program, start)]
 
 
 def is_large(piece: Piece, like: Tensor) -> bool:
