@@ -30,7 +30,7 @@ def every_cut(wiring):
 
 @pytest.mark.parametrize("gate", ["cartan", "su4", "free"])
 @pytest.mark.parametrize("sites", [3, 4, 5, 8, 9, 10])
-@pytest.mark.parametrize("depth", range(2, 8))
+@pytest.mark.parametrize("depth", range(2, DEEPEST + 1))
 def test_every_cut(gate, sites, depth):
     wall = make_wall(Case(gate, "brick-wall", "rows-first", depth, (2**sites,)))
     gates, state = wall.matrices().detach(), None if wall.state is None else wall.state.detach()
@@ -96,7 +96,7 @@ def test_what_is_no_wall_of_columns():
 
 
 @pytest.mark.parametrize("shape", [(16, 20), (128, 512), (1024, 1024)])
-@pytest.mark.parametrize("depth", [2, 3, 4, 5])
+@pytest.mark.parametrize("depth", [2, 3, 4, 5, 6])
 def test_shallow_walls_are_built_of_columns(shape, depth):
     weights = layout(shape)
     assert isinstance(make_plan(brick_wall(weights.sites, depth), weights).head, Columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -20,17 +20,19 @@ from adqc.geometry import Layout
 MANY_AXES, SHORT_RUN, MOST_ROWS = 4, 32, 2**16
 
 
-def block_sizes(bits: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def block_sizes(bits: Sequence[int], sizes: Sequence[int] | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Runs of consecutive bit numbers, each to be treated as one axis.
 
     Args:
         bits: The bit numbers in the order in which they lie.
+        sizes: What each of them stands for: two entries, where None.
 
     Returns:
         The sizes of the runs' axes, and the first bit number of each run.
     """
-    runs = [[bit for _, bit in run] for _, run in groupby(enumerate(bits), key=lambda pair: pair[1] - pair[0])]
-    return tuple(2 ** len(run) for run in runs), tuple(run[0] for run in runs)
+    each = [2] * len(bits) if sizes is None else sizes
+    runs = [list(run) for _, run in groupby(range(len(bits)), key=lambda at: bits[at] - at)]
+    return tuple(math.prod(each[at] for at in run) for run in runs), tuple(bits[run[0]] for run in runs)
 
 
 @dataclass(frozen=True)
@@ -117,16 +119,24 @@ class _LookUp(torch.autograd.Function):
         return grad.index_select(1, back), None, None
 
 
-def find_move(axes: Sequence[Hashable], wanted: Sequence[Hashable]) -> Move | None:
-    """How axes of dimension 2 get from one order into another; None where they lie so already."""
+def find_move(
+    axes: Sequence[Hashable], wanted: Sequence[Hashable], *, sizes: Mapping[Any, int] | None = None
+) -> Move | None:
+    """How axes get from one order into another; None where they lie so already.
+
+    Args:
+        axes: The axes as they lie.
+        wanted: The same in the order that they shall have.
+        sizes: Sizes of those that have more or less than two entries.
+    """
     where = {axis: at for at, axis in enumerate(axes)}
     places = [where[axis] for axis in wanted]
     if places == sorted(places):
         return None
-    sizes, firsts = block_sizes(places)
+    runs, firsts = block_sizes(places, [(sizes or {}).get(axis, 2) for axis in wanted])
     ranked = sorted(range(len(firsts)), key=firsts.__getitem__)
     order = tuple(ranked.index(k) for k in range(len(ranked)))
-    return Move(tuple(sizes[k] for k in ranked), order, sizes, tuple(ranked))
+    return Move(tuple(runs[k] for k in ranked), order, runs, tuple(ranked))
 
 
 def sort_bits(state: Tensor, layout: Layout) -> Tensor:
@@ -151,7 +161,12 @@ def to_tensor(state: Tensor, layout: Layout) -> Tensor:
 
 def crop(tensor: Tensor, layout: Layout) -> Tensor:
     """The first entries of every axis: ``layout.padded`` -> ``layout.shape``."""
-    for axis, size in enumerate(layout.shape):
+    return narrow(tensor, layout.shape)
+
+
+def narrow(tensor: Tensor, shape: Sequence[int]) -> Tensor:
+    """The first entries of every axis."""
+    for axis, size in enumerate(shape):
         if tensor.shape[axis] != size:
             tensor = tensor.narrow(axis, 0, size)
     return tensor

@@ -14,8 +14,8 @@ from itertools import pairwise, product
 from adqc.engine.pieces import Piece, Step, Wire, finish
 from adqc.geometry import Wiring, brick_wall
 
-# A column of a wall this deep has 2^14 entries.
-DEEPEST = 7
+# A column of a wall this deep has 2^16 entries.
+DEEPEST = 8
 _BITS = (0, 1)
 
 

@@ -57,7 +57,7 @@ def program_cost(program: Program | Columns) -> float:
     if isinstance(program, Columns):
         entries = program.count << len(program.axes)
         # The last layer makes most entries; then they are brought into order.
-        return found + (16 + 2 * program.depth) * CALL + 2 * copy(entries, 4)
+        return found + (16 + 2 * program.depth) * CALL + copy(entries)
     for group in program.groups:
         rows, columns = group.shape
         entries = group.count * rows * columns

@@ -6,7 +6,6 @@ From some layer on the bonds would be wider than the state; from there the gates
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,11 +16,12 @@ from torch.utils.checkpoint import checkpoint
 
 from adqc.constants import plans
 from adqc.engine import cost
-from adqc.engine.arrange import Move, crop, find_move, move_axes
+from adqc.engine.arrange import crop
 from adqc.engine.columns import Columns, make_columns
 from adqc.engine.evolve import is_large, run_on, run_program
 from adqc.engine.fusion import Fusion
-from adqc.engine.products import multiply, own_backward
+from adqc.engine.join import Join, join_halves, make_join
+from adqc.engine.products import own_backward
 from adqc.engine.program import Program, make_program
 from adqc.engine.split import halves, shorten, whole
 from adqc.geometry import Layout, Wiring
@@ -39,16 +39,14 @@ class Plan:
         head: The two halves of the first layers; None where all gates act on the whole state.
         tail: The other layers, on the whole state; None where there are none.
         first: Number of gates in the head.
-        swapped: Whether the second half's bits come first in the product.
-        join: How the bits of the joined halves get into their order: that of the weight, or of the sites before a tail.
+        join: How the halves become the weight, or the state before a tail; None without halves.
         seconds: What it costs, see :mod:`adqc.engine.cost`.
     """
 
     head: Program | Columns | None
     tail: Program | None
     first: int
-    swapped: bool
-    join: Move | None
+    join: Join | None
     seconds: float
 
 
@@ -81,7 +79,7 @@ def _make_plan(wiring: Wiring, layout: Layout, route: str) -> Plan:
 
 def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
     depth = len(wiring.layers)
-    heads: list[tuple[Program | Columns | None, bool, Move | None, float]] = [(None, False, None, 0.0)]
+    heads: list[tuple[Program | Columns | None, Join | None, float]] = [(None, None, 0.0)]
     if last:
         heads = []
         early = shorten(wiring, 0, last)
@@ -95,32 +93,18 @@ def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
             programs += [] if columns is None else [columns]
             programs += [make_program(early, split, fusion, ranks=ranks) for fusion in FUSIONS]
         for made in programs:
-            swapped, join = _find_join(made, ranks)
-            (_, left, bond), (_, right, _) = (piece.shape for piece in made.pieces)
-            seconds = cost.program_cost(made) + cost.product(left, bond, right)
-            seconds += 0 if join is None else cost.copy(left * right, join.run)
-            heads.append((made, swapped, join, seconds))
-        heads = sorted(heads, key=lambda entry: entry[3])[:1]
+            found = make_join(made.pieces, layout if last == depth else None)
+            heads.append((made, found, cost.program_cost(made) + found.seconds))
+        heads = sorted(heads, key=lambda entry: entry[2])[:1]
     if not heads:
         return []
-    ((head, swapped, join, seconds),) = heads
+    ((head, join, seconds),) = heads
     first = sum(wiring.layers[:last])
     if last == depth:
-        return [Plan(head, None, first, swapped, join, seconds)]
+        return [Plan(head, None, first, join, seconds)]
     late = shorten(wiring, last, depth) if last else wiring
     tails = [make_program(late, whole(late), fusion, ranks=layout.order, running=bool(last)) for fusion in FUSIONS]
-    return [Plan(head, tail, first, swapped, join, seconds + cost.program_cost(tail)) for tail in tails]
-
-
-def _find_join(program: Program | Columns, ranks: Sequence[int]) -> tuple[bool, Move | None]:
-    """Which half comes first in the product, and how the bits are moved behind it: in runs as long as possible."""
-    found = []
-    for swapped in (False, True):
-        pieces = reversed(program.pieces) if swapped else program.pieces
-        sites = [site for piece in pieces for site in piece.sites]
-        wanted = sorted(sites, key=lambda site: ranks[site])
-        found.append((swapped, find_move(sites, wanted)))
-    return max(found, key=lambda pair: math.inf if pair[1] is None else pair[1].run)
+    return [Plan(head, tail, first, join, seconds + cost.program_cost(tail)) for tail in tails]
 
 
 def build_weight(
@@ -151,21 +135,12 @@ def build_weight(
         state = run_on(state.reshape(-1), tail, plan.tail, unitary=unitary)
     if state.is_complex():
         state = state.real
-    return crop(state.reshape(layout.padded), layout)
+    return crop(state if plan.tail is None else state.reshape(layout.padded), layout)
 
 
 def _build_head(plan: Plan, gates: Tensor, scale: Tensor, start: Tensor | None, unitary: bool) -> Tensor:
-    assert plan.head is not None
+    assert plan.head is not None, "halves are asked for"
+    assert plan.join is not None, "halves are joined"
     left, right = run_program(gates, plan.head, start, scale, unitary=unitary)
     left, right = left.reshape(left.shape[1:]), right.reshape(right.shape[:2])
-    if plan.swapped:
-        left, right = right.mT, left.mT
-    state = _join(left, right, real=plan.tail is None)
-    return state if plan.join is None else move_axes(state, plan.join)
-
-
-def _join(left: Tensor, right: Tensor, *, real: bool) -> Tensor:
-    if not (real and left.is_complex()):
-        return multiply(left, right)
-    # Re(L R) = Re L Re R - Im L Im R: half the work of the complex product.
-    return multiply(left.real, right.real) - multiply(left.imag, right.imag)
+    return join_halves(left, right, plan.join, real=plan.tail is None)

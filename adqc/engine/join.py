@@ -1,0 +1,129 @@
+"""Two halves become the weight: one product, behind which the bits are moved where they belong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from torch import Tensor
+
+from adqc.engine import cost
+from adqc.engine.arrange import Move, find_move, move_axes, narrow
+from adqc.engine.pieces import Piece
+from adqc.engine.products import multiply
+from adqc.geometry import Layout
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What is left out of a half ahead of the product, for axes of the weight whose bits all lie in it.
+
+    Args:
+        sizes: Sizes of the half's axes.
+        kept: How many entries of each are kept.
+    """
+
+    sizes: tuple[int, ...]
+    kept: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Join:
+    """How two halves are joined.
+
+    Args:
+        crops: What is left out of each half; None where nothing is.
+        swapped: Whether the second half's bits come first in the product.
+        move: How the bits of the product get into their order; None where they lie so.
+        shape: The shape that the product has then: the weight's before the rest of its crop, or flat.
+        seconds: What it costs.
+    """
+
+    crops: tuple[Crop | None, ...]
+    swapped: bool
+    move: Move | None
+    shape: tuple[int, ...]
+    seconds: float
+
+
+def make_join(pieces: Sequence[Piece], layout: Layout | None = None) -> Join:
+    """The join whose move keeps the longest runs together.
+
+    Args:
+        pieces: Two halves, their outputs in the order of the bits.
+        layout: What they make; None for a state, the bits of which lie in the order of the sites.
+    """
+    whole = [{} if layout is None else _whole_axes(piece, layout) for piece in pieces]
+    halves = [_find_labels(piece, layout, axes) for piece, axes in zip(pieces, whole, strict=True)]
+    sizes = {bit: kept for axes in whole for bit, (_, kept) in axes.items()}
+    left, right = (math.prod(sizes.get(label, 2) for label in half) for half in halves)
+    found = []
+    for swapped in (False, True):
+        labels = halves[1] + halves[0] if swapped else halves[0] + halves[1]
+        found.append((swapped, find_move(labels, sorted(labels), sizes=sizes)))
+    swapped, move = max(found, key=lambda pair: math.inf if pair[1] is None else pair[1].run)
+    seconds = cost.product(left, pieces[0].shape[2], right)
+    seconds += 0 if move is None else cost.copy(left * right, move.run)
+    shape: tuple[int, ...] = (left * right,)
+    if layout is not None:
+        firsts = _first_bits(layout)
+        shape = tuple(sizes.get(bit, size) for bit, size in zip(firsts, layout.padded, strict=True))
+    crops = tuple(_find_crop(half, axes) for half, axes in zip(halves, whole, strict=True))
+    return Join(crops, swapped, move, shape, seconds)
+
+
+def _first_bits(layout: Layout) -> list[int]:
+    # Axes of one entry have no bit: those get numbers that no bit has.
+    firsts = accumulate(layout.bits, initial=0)
+    return [first if count else -1 for first, count in zip(firsts, layout.bits, strict=False)]
+
+
+def _whole_axes(piece: Piece, layout: Layout) -> dict[int, tuple[int, int]]:
+    """Of each axis that is cropped and lies in the piece as a whole: its first bit, its size, and what is kept."""
+    own = {layout.order[site] for site in piece.sites}
+    found = {}
+    for first, count, size in zip(_first_bits(layout), layout.bits, layout.shape, strict=True):
+        if count and size < 2**count and own.issuperset(range(first, first + count)):
+            found[first] = (2**count, size)
+    return found
+
+
+def _find_labels(piece: Piece, layout: Layout | None, whole: Mapping[int, tuple[int, int]]) -> list[int]:
+    """The piece's bits, the first one for all of a whole axis."""
+    bits = [site if layout is None else layout.order[site] for site in piece.sites]
+    others = {bit for first, (size, _) in whole.items() for bit in range(first + 1, first + size.bit_length() - 1)}
+    return [bit for bit in bits if bit not in others]
+
+
+def _find_crop(labels: Sequence[int], whole: Mapping[int, tuple[int, int]]) -> Crop | None:
+    if not whole:
+        return None
+    pairs = [whole.get(label, (2, 2)) for label in labels]
+    return Crop(tuple(size for size, _ in pairs), tuple(kept for _, kept in pairs))
+
+
+def join_halves(left: Tensor, right: Tensor, join: Join, *, real: bool) -> Tensor:
+    """The product.
+
+    Args:
+        left: (first half's outputs, bonds).
+        right: (bonds, second half's outputs).
+        join: How they are joined.
+        real: Whether only the real part is wanted.
+
+    Returns:
+        A tensor of ``join.shape``.
+    """
+    halves = [
+        half if crop is None else narrow(half.reshape(*crop.sizes, -1), (*crop.kept, half.shape[1])).flatten(0, -2)
+        for half, crop in zip((left, right.mT), join.crops, strict=True)
+    ]
+    left, right = (halves[1], halves[0].mT) if join.swapped else (halves[0], halves[1].mT)
+    if real and left.is_complex():
+        # Re(L R) = Re L Re R - Im L Im R: half the work of the complex product.
+        state = multiply(left.real, right.real) - multiply(left.imag, right.imag)
+    else:
+        state = multiply(left, right)
+    return (state if join.move is None else move_axes(state, join.move)).reshape(join.shape)
