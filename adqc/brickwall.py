@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from adqc import engine
 from adqc.config import ROUTES, Circuit
-from adqc.engine.chain import Chain, as_matrices
+from adqc.engine.apply import as_matrices
+from adqc.engine.chain import Chain
 from adqc.engine.evolve import run_program
 from adqc.gates import GateFamily
 from adqc.geometry import Layout, Wiring
@@ -233,7 +234,7 @@ class BrickWall(nn.Module):
             chain: Where to cut, see :func:`adqc.engine.chain.make_chain`.
 
         Returns:
-            The pieces as matrices, in the order in which :func:`adqc.engine.chain.apply_chain` takes them, in the dtype
+            The pieces as matrices, in the order in which :func:`adqc.engine.apply.apply_chain` takes them, in the dtype
             of the parameters.
         """
         with _without_autocast(self.scale.device.type):

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from adqc.brickwall import BrickWall
 from adqc.engine import cost
-from adqc.engine.chain import Chain, apply_chain, look_up, make_chain
+from adqc.engine.apply import apply_chain, look_up
+from adqc.engine.chain import Chain, make_chain
 from adqc.engine.materialise import make_plan
 from adqc.kept import keep, keeps
 

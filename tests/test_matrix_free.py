@@ -11,8 +11,9 @@ from route_suite import TWO_QUBIT
 from torch.nn import functional as F
 
 import adqc
-from adqc.engine import chain
-from adqc.engine.chain import apply_chain, is_ordered
+from adqc.engine import apply, chain
+from adqc.engine.apply import apply_chain
+from adqc.engine.chain import is_ordered
 from adqc.engine.split import cut
 from adqc.geometry import LAYOUTS, WIRINGS, layout
 from adqc.matrix_free import choose
@@ -67,6 +68,41 @@ def test_every_number_of_pieces_and_both_directions(gate, places, backwards):
     x = torch.randn(3, 50, dtype=torch.float64)
     found = apply_chain(x, wall.pieces(plan), plan, 60)
     torch.testing.assert_close(found, F.linear(x, wall("gates")), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("gate", ["cartan", "su4", "free"])
+@pytest.mark.parametrize("places", [(6,), (4, 8), (3, 6, 9)])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("frozen", [(), ("x",), ("gates",)], ids=str)
+def test_a_batch_in_parts(gate, places, backwards, frozen, monkeypatch):
+    monkeypatch.setattr(apply, "AT_ONCE", 0)
+    monkeypatch.setattr(apply, "LEAST", 3)
+    wall = adqc.BrickWall((60, 50), adqc.Circuit(depth=4, gate=gate), dtype=torch.float64)
+    split = cut(wall.wiring, places)
+    plan = chain._finish(wall.wiring, wall.layout, split, 8, backwards, "linear", wall.family.real)
+    x = torch.randn(8, 50, dtype=torch.float64).requires_grad_("x" not in frozen)
+    wall.gates.requires_grad_("gates" not in frozen)
+    leaves = [leaf for leaf in (x, *wall.parameters()) if leaf.requires_grad]
+    ways = (apply_chain(x, wall.pieces(plan), plan, 60), F.linear(x, wall("gates")))
+    assert "InParts" in ways[0].grad_fn.name()
+    grads = [torch.autograd.grad(y.square().sum(), leaves, create_graph=True) for y in ways]
+    # The first derivatives with and without a graph, and the second ones.
+    plain = [torch.autograd.grad(y.square().sum(), leaves, retain_graph=True) for y in ways]
+    seconds = [torch.autograd.grad(sum(g.square().sum() for g in own), leaves) for own in grads]
+    torch.testing.assert_close(*ways, rtol=0, atol=1e-10)
+    for found, due in (grads, plain, seconds):
+        for a, b in zip(found, due, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_parts_need_little_memory(monkeypatch):
+    kept = []
+    monkeypatch.setattr(apply, "AT_ONCE", 2**16)
+    layer = adqc.nn.Linear(256, 256, circuit=circuit())
+    x = torch.randn(512, 256)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):
+        layer(x)
+    assert max(kept) <= x.nbytes
 
 
 @pytest.mark.parametrize("gate", GATES)

@@ -6,20 +6,16 @@ some bits of the rows and some of the columns. The input's bits go in piece by p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations, pairwise
 
-import torch
-from torch import Tensor
-from torch.nn.functional import embedding, pad
-
 from adqc.constants import plans
 from adqc.engine import cost
 from adqc.engine.columns import Columns, make_columns
 from adqc.engine.fusion import Fusion
-from adqc.engine.products import apply_to_middle
 from adqc.engine.program import Program, make_program
 from adqc.engine.split import Split, cut, slopes
 from adqc.geometry import Layout, Wiring
@@ -44,6 +40,8 @@ class Chain:
 
     Attributes:
         size: Entries of all pieces together.
+        items: For each piece, in the order in which they are applied, how many products it takes to apply it.
+        widest: How many entries an input has at most between the pieces.
     """
 
     program: Program | Columns
@@ -55,11 +53,22 @@ class Chain:
     apply: float
 
     size: int = field(init=False)
+    items: tuple[int, ...] = field(init=False)
+    widest: int = field(init=False)
 
     def __post_init__(self) -> None:
-        # No property: torch.compile reads fields only.
-        sizes = zip(self.rows, self.columns, pairwise((1, *self.bonds, 1)), strict=True)
+        # No properties: torch.compile reads fields only.
+        sizes = list(zip(self.rows, self.columns, pairwise((1, *self.bonds, 1)), strict=True))
         object.__setattr__(self, "size", sum(r * c * a * b for r, c, (a, b) in sizes))
+        done, left = 1, math.prod(self.columns)
+        items, widest = [], left
+        for row, column, (before, after) in reversed(sizes) if self.backwards else sizes:
+            left //= column
+            items.append(left if self.backwards else done)
+            done *= row
+            widest = max(widest, done * left * (before if self.backwards else after))
+        object.__setattr__(self, "items", tuple(items))
+        object.__setattr__(self, "widest", widest)
 
 
 def is_ordered(layout: Layout) -> bool:
@@ -188,90 +197,3 @@ def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards:
         cost.program_cost(program),
         _lookup_cost(shapes, batch) if use == "lookup" else _apply_cost(shapes, batch, backwards),
     )
-
-
-def as_matrices(pieces: Sequence[Tensor], chain: Chain) -> list[Tensor]:
-    """The pieces as the matrices that :func:`apply_chain` multiplies by, in the order in which it does.
-
-    Args:
-        pieces: (left bonds, rows · columns, right bonds) each.
-        chain: The chain that they were made for.
-    """
-    found = []
-    if pieces[0].is_complex():
-        pieces = [_as_real(piece, k == 0, k == len(pieces) - 1) for k, piece in enumerate(pieces)]
-    for piece, rows, columns in zip(pieces, chain.rows, chain.columns, strict=True):
-        left, _, right = piece.shape
-        axes = (0, 1, 2, 3) if chain.backwards else (1, 3, 0, 2)
-        size = (left * rows, columns * right) if chain.backwards else (rows * right, left * columns)
-        found.append(piece.reshape(left, rows, columns, right).permute(axes).reshape(size))
-    return found[::-1] if chain.backwards else found
-
-
-def apply_chain(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int) -> Tensor:
-    """The weight times each input.
-
-    Args:
-        x: (batch, columns before the padding).
-        matrices: What :func:`as_matrices` returned.
-        chain: The chain.
-        rows: Number of rows that are kept.
-
-    Returns:
-        (batch, rows).
-    """
-    total = 1
-    for count in chain.columns:
-        total *= count
-    batch = x.shape[0]
-    if x.shape[1] < total:
-        x = pad(x, (0, total - x.shape[1]))
-    # The batch lies last, so that every product has one long side.
-    x = x.mT
-    order = range(len(chain.rows))
-    done, left = 1, total
-    for matrix, number in zip(matrices, reversed(order) if chain.backwards else order, strict=True):
-        left //= chain.columns[number]
-        items = left if chain.backwards else done
-        # shape: (items, columns and bond of the piece, the rest and the batch)
-        x = apply_to_middle(matrix, x.reshape(items, matrix.shape[1], -1))
-        done *= chain.rows[number]
-    return x.reshape(done, batch)[:rows].mT
-
-
-def _as_real(piece: Tensor, first: bool, last: bool) -> Tensor:
-    """A complex piece as a real one with twice the bonds: multiplied together they make the product's real part."""
-    upper = torch.cat([piece.real, piece.real if last else -piece.imag], dim=2)
-    upper = piece.real if last else upper
-    if first:
-        return upper
-    lower = piece.imag if last else torch.cat([piece.imag, piece.real], dim=2)
-    return torch.cat([upper, lower], dim=0)
-
-
-def look_up(index: Tensor, matrices: Sequence[Tensor], chain: Chain, columns: int) -> Tensor:
-    """Rows of the weight.
-
-    Args:
-        index: (n,), which rows.
-        matrices: What :func:`as_matrices` returned, of two pieces, forwards.
-        chain: The chain.
-        columns: Number of columns that are kept.
-
-    Returns:
-        (n, columns).
-    """
-    first, second = matrices
-    (high, low), (bond,) = chain.rows, chain.bonds
-    # shape: (rows, bond, columns) of the first piece, (rows, columns, bond) of the second
-    left = first.reshape(high, bond, chain.columns[0]).mT
-    right = second.reshape(low, bond, chain.columns[1])
-    digit = torch.div(index, low, rounding_mode="floor")
-    found = torch.bmm(_take(left, digit), _take(right, index - digit * low))
-    return found.flatten(1)[:, :columns]
-
-
-def _take(table: Tensor, index: Tensor) -> Tensor:
-    # Embedding's gradient adds up rows faster than that of plain indexing.
-    rows: Tensor = embedding(index, table.flatten(1)).unflatten(1, table.shape[1:])
-    return rows

@@ -38,7 +38,7 @@ class Entries:
     odd: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Columns:
     """How a brick wall is contracted in columns.
 

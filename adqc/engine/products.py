@@ -57,6 +57,8 @@ def apply_to_middle(matrix: Tensor, x: Tensor) -> Tensor:
 
 def spread(matrix: Tensor, x: Tensor) -> Tensor:
     """The same as :func:`apply_to_middle`, for use inside of a backward pass of one's own."""
+    if x.shape[0] == 1:
+        return (matrix @ x[0]).unsqueeze(0)
     # torch.matmul may fold the batch into one side, for which it copies x.
     return torch.bmm(matrix.expand(x.shape[0], -1, -1), x)
 
@@ -64,6 +66,8 @@ def spread(matrix: Tensor, x: Tensor) -> Tensor:
 def pull_matrix(grad: Tensor, x: Tensor) -> Tensor:
     """The gradient of the matrix: (batch, m, n) and (batch, k, n) -> (m, k)."""
     rows, columns = grad.shape[1], x.shape[1]
+    if x.shape[0] == 1:
+        return grad[0] @ x[0].mH
     moved = x.shape[2] * (rows + columns)
     parts = -(-x.shape[0] * min(rows * columns, moved) // AT_ONCE)
     pairs = zip(grad.chunk(parts), x.chunk(parts), strict=True)

@@ -1,0 +1,161 @@
+"""Applying a chain's pieces to inputs, and looking rows up in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding, pad
+
+from adqc.engine.chain import Chain
+from adqc.engine.products import apply_to_middle, own_backward, pull_matrix, spread
+
+# Bytes that inputs may take up between the pieces, what a core keeps near it; and how many inputs go through at least,
+# as narrower products are slow.
+AT_ONCE, LEAST = 2**20, 8
+
+
+def as_matrices(pieces: Sequence[Tensor], chain: Chain) -> list[Tensor]:
+    """The pieces as the matrices that :func:`apply_chain` multiplies by, in the order in which it does.
+
+    Args:
+        pieces: (left bonds, rows · columns, right bonds) each.
+        chain: The chain that they were made for.
+    """
+    found = []
+    if pieces[0].is_complex():
+        pieces = [_as_real(piece, k == 0, k == len(pieces) - 1) for k, piece in enumerate(pieces)]
+    for piece, rows, columns in zip(pieces, chain.rows, chain.columns, strict=True):
+        left, _, right = piece.shape
+        axes = (0, 1, 2, 3) if chain.backwards else (1, 3, 0, 2)
+        size = (left * rows, columns * right) if chain.backwards else (rows * right, left * columns)
+        found.append(piece.reshape(left, rows, columns, right).permute(axes).reshape(size))
+    return found[::-1] if chain.backwards else found
+
+
+def _as_real(piece: Tensor, first: bool, last: bool) -> Tensor:
+    """A complex piece as a real one with twice the bonds: multiplied together they make the product's real part."""
+    upper = torch.cat([piece.real, piece.real if last else -piece.imag], dim=2)
+    upper = piece.real if last else upper
+    if first:
+        return upper
+    lower = piece.imag if last else torch.cat([piece.imag, piece.real], dim=2)
+    return torch.cat([upper, lower], dim=0)
+
+
+def apply_chain(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int) -> Tensor:
+    """The weight times each input.
+
+    Between the pieces an input takes up many times its own size; where that is much for the whole batch, parts of it go
+    through all pieces one after another, and the backward pass computes what it needs of them again.
+
+    Args:
+        x: (batch, columns before the padding).
+        matrices: What :func:`as_matrices` returned.
+        chain: The chain.
+        rows: Number of rows that are kept.
+
+    Returns:
+        (batch, rows).
+    """
+    total = math.prod(chain.columns)
+    if x.shape[1] < total:
+        x = pad(x, (0, total - x.shape[1]))
+    part = max(LEAST, AT_ONCE // (chain.widest * x.element_size()))
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or x.shape[0] <= part:
+        return _through(x, matrices, chain)[:, :rows]
+    if own_backward():
+        found: Tensor = _ApplyInParts.apply(chain, rows, part, x, *matrices)  # type: ignore[no-untyped-call]
+        return found
+    return _in_parts(x, matrices, chain, rows, part)
+
+
+def _in_parts(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int, part: int) -> Tensor:
+    return torch.cat([_through(some, matrices, chain)[:, :rows] for some in x.split(part)])
+
+
+def _through(x: Tensor, matrices: Sequence[Tensor], chain: Chain) -> Tensor:
+    """(batch, columns) -> (batch, rows), all of them."""
+    *_, last = _operands(x, matrices, chain)
+    return apply_to_middle(matrices[-1], last).reshape(-1, x.shape[0]).mT
+
+
+def _operands(x: Tensor, matrices: Sequence[Tensor], chain: Chain) -> Iterator[Tensor]:
+    """What each matrix is multiplied by: (items, columns and bond of the piece, the rest and the batch)."""
+    # The batch lies last, so that every product has one long side.
+    found = x.mT.reshape(chain.items[0], matrices[0].shape[1], -1)
+    yield found
+    for done, matrix, items in zip(matrices, matrices[1:], chain.items[1:], strict=False):
+        found = apply_to_middle(done, found).reshape(items, matrix.shape[1], -1)
+        yield found
+
+
+class _ApplyInParts(torch.autograd.Function):
+    """Keeps the input alone."""
+
+    @staticmethod
+    def forward(ctx: Any, chain: Chain, rows: int, part: int, x: Tensor, *matrices: Tensor) -> Tensor:
+        ctx.chain, ctx.rows, ctx.part = chain, rows, part
+        ctx.save_for_backward(x, *matrices)
+        return _in_parts(x, matrices, chain, rows, part)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        chain: Chain = ctx.chain
+        x, *matrices = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[3:]
+        if torch.is_grad_enabled():
+            # The same products once more, as functions that have gradients themselves.
+            needed = [tensor for tensor, need in zip((x, *matrices), wanted, strict=True) if need]
+            found = iter(
+                torch.autograd.grad(_in_parts(x, matrices, chain, ctx.rows, ctx.part), needed, grad, create_graph=True)
+            )
+            return None, None, None, *(next(found) if need else None for need in wanted)
+        total: list[Tensor] = [matrix.new_zeros(()) for matrix in matrices]
+        pulled = []
+        missing = math.prod(chain.rows) - ctx.rows
+        for some, own in zip(x.split(ctx.part), grad.split(ctx.part), strict=True):
+            steps = list(_operands(some, matrices, chain))
+            own = (pad(own, (0, missing)) if missing else own).mT
+            for k in range(len(matrices) - 1, -1, -1):
+                operand = steps.pop()
+                own = own.reshape(len(operand), len(matrices[k]), -1)
+                total[k] = total[k] + pull_matrix(own, operand)
+                # As large as what the next line makes.
+                del operand
+                if k or wanted[0]:
+                    own = spread(matrices[k].mH, own)
+            if wanted[0]:
+                pulled.append(own.reshape(x.shape[1], -1).mT)
+        return None, None, None, torch.cat(pulled) if pulled else None, *total
+
+
+def look_up(index: Tensor, matrices: Sequence[Tensor], chain: Chain, columns: int) -> Tensor:
+    """Rows of the weight.
+
+    Args:
+        index: (n,), which rows.
+        matrices: What :func:`as_matrices` returned, of two pieces, forwards.
+        chain: The chain.
+        columns: Number of columns that are kept.
+
+    Returns:
+        (n, columns).
+    """
+    first, second = matrices
+    (high, low), (bond,) = chain.rows, chain.bonds
+    # shape: (rows, bond, columns) of the first piece, (rows, columns, bond) of the second
+    left = first.reshape(high, bond, chain.columns[0]).mT
+    right = second.reshape(low, bond, chain.columns[1])
+    digit = torch.div(index, low, rounding_mode="floor")
+    found = torch.bmm(_take(left, digit), _take(right, index - digit * low))
+    return found.flatten(1)[:, :columns]
+
+
+def _take(table: Tensor, index: Tensor) -> Tensor:
+    # Embedding's gradient adds up rows faster than that of plain indexing.
+    rows: Tensor = embedding(index, table.flatten(1)).unflatten(1, table.shape[1:])
+    return rows
