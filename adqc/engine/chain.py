@@ -15,14 +15,13 @@ from itertools import combinations, pairwise
 from adqc.constants import plans
 from adqc.engine import cost
 from adqc.engine.columns import Columns, make_columns
-from adqc.engine.fusion import Fusion
+from adqc.engine.fusion import FUSIONS
 from adqc.engine.program import Program, make_program
 from adqc.engine.split import Split, cut, slopes
 from adqc.geometry import Layout, Wiring
 
 MOST_PIECES = 4
 MOST_PLACES = 14
-FUSIONS = (Fusion(4, False), Fusion(6, False), Fusion(6, True))
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def _make_chain(wiring: Wiring, layout: Layout, batch: int, use: str, kept: bool
 def _places(wiring: Wiring, slope: int) -> dict[int, tuple[int, int]]:
     """For each number of sites ahead of a cut: the place with the fewest bonds, and these."""
     found: dict[int, tuple[int, int]] = {}
-    for place in range(1 - len(wiring.layers), wiring.sites + len(wiring.layers)):
+    for place in range(1, wiring.sites - slope * (len(wiring.layers) - 1)):
         split = cut(wiring, (place,), slope)
         if split is not None:
             sites, bonds = len(split.sites[0]), split.bonds[0]
@@ -179,10 +178,12 @@ def _lookup_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int) -> flo
 
 
 def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards: bool, use: str, real: bool) -> Chain:
-    programs: list[Program | Columns] = [make_program(wiring, split, fusion, ranks=layout.order) for fusion in FUSIONS]
+    columns = None
     if set(split.bonds) == {len(wiring.layers) - 1}:
         columns = make_columns(wiring, [sites.start for sites in split.sites[1:]], ranks=layout.order)
-        programs += [] if columns is None else [columns]
+    programs: list[Program | Columns] = [] if columns is None else [columns]
+    fusions = FUSIONS if columns is None else FUSIONS[:1]
+    programs += [make_program(wiring, split, fusion, ranks=layout.order) for fusion in fusions]
     program = min(programs, key=cost.program_cost)
     rows = layout.bits[0]
     firsts = [sum(layout.order[site] < rows for site in sites) for sites in split.sites]

@@ -19,14 +19,13 @@ from adqc.engine import cost
 from adqc.engine.arrange import crop
 from adqc.engine.columns import Columns, make_columns
 from adqc.engine.evolve import is_large, run_on, run_program
-from adqc.engine.fusion import Fusion
+from adqc.engine.fusion import FUSIONS
 from adqc.engine.join import Join, join_halves, make_join
 from adqc.engine.products import own_backward
 from adqc.engine.program import Program, make_program
 from adqc.engine.split import halves, shorten, whole
 from adqc.geometry import Layout, Wiring
 
-FUSIONS = (Fusion(4, False), Fusion(6, False), Fusion(6, True))
 # Layers at which a deep circuit may go over from halves to the whole state; more of them would only cost time.
 SWITCHES = (4, 8)
 
@@ -85,13 +84,15 @@ def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
         early = shorten(wiring, 0, last)
         ranks: Sequence[int] = layout.order if last == depth else range(wiring.sites)
         programs: list[Program | Columns] = []
-        for split in halves(early)[:2]:
+        for split in halves(early)[: 2 if last == depth else 1]:
             # Wider than this a half would be larger than the state.
             if split.bonds[0] + max(map(len, split.sites)) > max(wiring.sites, 8) + 2:
                 continue
             columns = make_columns(early, (split.sites[1].start,), ranks=ranks)
             programs += [] if columns is None else [columns]
-            programs += [make_program(early, split, fusion, ranks=ranks) for fusion in FUSIONS]
+            # Where there are columns, blocks are no better or, in deep walls, small ones.
+            fusions = FUSIONS if columns is None else FUSIONS[:1]
+            programs += [make_program(early, split, fusion, ranks=ranks) for fusion in fusions]
         for made in programs:
             found = make_join(made.pieces, layout if last == depth else None)
             heads.append((made, found, cost.program_cost(made) + found.seconds))

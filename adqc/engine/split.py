@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from adqc.geometry import Wiring
+
+Array = npt.NDArray[np.int_]
 
 
 @dataclass(frozen=True)
@@ -42,23 +48,39 @@ def cut(wiring: Wiring, places: Sequence[int], slope: int = 0) -> Split | None:
         The pieces; None where one would hold no site, or sites that are not neighbours, or where a wire would jump
         over a piece.
     """
-    piece = tuple(
-        bisect_right(places, gate[0] - slope * layer) for gate, layer in zip(wiring.gates, wiring.layer_of, strict=True)
-    )
-    bonds = [0] * len(places)
-    holder = []
-    for site, gates in enumerate(wiring.wires):
-        for a, b in pairwise(gates):
-            low, high = sorted((piece[a], piece[b]))
-            if high - low > 1:
-                return None
-            if high > low:
-                bonds[low] += 1
-        holder.append(piece[gates[-1]] if gates else bisect_right(places, site))
-    if holder != sorted(holder) or set(holder) != set(range(len(places) + 1)):
+    links = _find_links(wiring)
+    piece = np.searchsorted(places, links.first - slope * links.layer, side="right")
+    ends = np.sort(piece[links.pairs], axis=1)
+    if (ends[:, 1] - ends[:, 0] > 1).any():
         return None
-    firsts = [holder.index(k) for k in range(len(places) + 1)] + [wiring.sites]
-    return Split(piece, tuple(range(a, b) for a, b in pairwise(firsts)), tuple(bonds))
+    crossed = ends[ends[:, 0] < ends[:, 1], 0]
+    idle = np.searchsorted(places, np.arange(wiring.sites), side="right")
+    holder = np.where(links.last < 0, idle, piece[links.last])
+    if (np.diff(holder) < 0).any() or len(np.unique(holder)) <= len(places):
+        return None
+    firsts = [*np.searchsorted(holder, range(len(places) + 1)).tolist(), wiring.sites]
+    bonds = np.bincount(crossed, minlength=len(places)).tolist()
+    return Split(tuple(piece.tolist()), tuple(range(a, b) for a, b in pairwise(firsts)), tuple(bonds))
+
+
+class _Links(NamedTuple):
+    """First site and layer of each gate, the pairs that follow one another on a wire, the last on each wire."""
+
+    first: Array
+    layer: Array
+    pairs: Array
+    last: Array
+
+
+@lru_cache(maxsize=64)
+def _find_links(wiring: Wiring) -> _Links:
+    pairs = [pair for gates in wiring.wires for pair in pairwise(gates)]
+    return _Links(
+        np.array([gate[0] for gate in wiring.gates], dtype=int),
+        np.array(wiring.layer_of, dtype=int),
+        np.array(pairs, dtype=int).reshape(-1, 2),
+        np.array([gates[-1] if gates else -1 for gates in wiring.wires], dtype=int),
+    )
 
 
 def whole(wiring: Wiring) -> Split:
