@@ -55,7 +55,8 @@ def cut(wiring: Wiring, places: Sequence[int], slope: int = 0) -> Split | None:
         return None
     crossed = ends[ends[:, 0] < ends[:, 1], 0]
     idle = np.searchsorted(places, np.arange(wiring.sites), side="right")
-    holder = np.where(links.last < 0, idle, piece[links.last])
+    # A site without gates has -1 for its last one, which names the entry put behind.
+    holder = np.where(links.last < 0, idle, np.append(piece, 0)[links.last])
     if (np.diff(holder) < 0).any() or len(np.unique(holder)) <= len(places):
         return None
     firsts = [*np.searchsorted(holder, range(len(places) + 1)).tolist(), wiring.sites]
