@@ -75,7 +75,7 @@ def test_every_number_of_pieces_and_both_directions(gate, places, backwards):
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("frozen", [(), ("x",), ("gates",)], ids=str)
 def test_a_batch_in_parts(gate, places, backwards, frozen, monkeypatch):
-    monkeypatch.setattr(apply, "AT_ONCE", 0)
+    monkeypatch.setattr(apply, "AT_MOST", 0)
     monkeypatch.setattr(apply, "LEAST", 3)
     wall = adqc.BrickWall((60, 50), adqc.Circuit(depth=4, gate=gate), dtype=torch.float64)
     split = cut(wall.wiring, places)
@@ -97,7 +97,7 @@ def test_a_batch_in_parts(gate, places, backwards, frozen, monkeypatch):
 
 def test_parts_need_little_memory(monkeypatch):
     kept = []
-    monkeypatch.setattr(apply, "AT_ONCE", 2**16)
+    monkeypatch.setattr(apply, "AT_MOST", 2**16)
     layer = adqc.nn.Linear(256, 256, circuit=circuit())
     x = torch.randn(512, 256)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):

@@ -13,9 +13,9 @@ from torch.nn.functional import embedding, pad
 from adqc.engine.chain import Chain
 from adqc.engine.products import apply_to_middle, own_backward, pull_matrix, spread
 
-# Bytes that inputs may take up between the pieces, what a core keeps near it; and how many inputs go through at least,
-# as narrower products are slow.
-AT_ONCE, LEAST = 2**20, 8
+# Bytes that inputs may take up between the pieces, at least and at most: as much as half of the batch itself takes, but
+# no more than cores keep near them. And how many inputs go through together at least, as narrower products are slow.
+AT_ONCE, AT_MOST, LEAST = 2**20, 2**22, 8
 
 
 def as_matrices(pieces: Sequence[Tensor], chain: Chain) -> list[Tensor]:
@@ -64,7 +64,8 @@ def apply_chain(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int) 
     total = math.prod(chain.columns)
     if x.shape[1] < total:
         x = pad(x, (0, total - x.shape[1]))
-    part = max(LEAST, AT_ONCE // (chain.widest * x.element_size()))
+    room = min(max(AT_ONCE, x.numel() * x.element_size() // 2), AT_MOST)
+    part = max(LEAST, room // (chain.widest * x.element_size()))
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or x.shape[0] <= part:
         return _through(x, matrices, chain)[:, :rows]
     if own_backward():

@@ -19,18 +19,15 @@ from adqc.experiments.recipe import load_recipe
 
 HERE = Path(__file__).parent
 FC2 = ("dense.epochs=3", "finetune.epochs=4", 'finetune.schedule="one-cycle"', "finetune.lr=5e-3")
+LENET = ("train_images=20000", *FC2, "finetune.lr=1e-2", "finetune.batch_size=64")
 RIVALS = ("frozen", "hashing", "low-rank", "tensor-train", "quantised-train", "pruned", "narrow", "dense")
 CONVOLUTIONS = ("tucker", "cp")
 # Name of the recipe: budgets, seeds, starts, methods, changes of the recipe.
 TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "fc2-mnist": ((300, 600, 1200), 2, ("fitted", "random"), ("wide", "cartan", "free", *RIVALS), FC2),
     "fc2-fashion": ((300, 600, 1200), 2, ("fitted", "random"), ("wide", *RIVALS), FC2),
-    "lenet5-mnist": (
-        (700, 1400), 2, ("fitted", "random"), ("wide", *RIVALS, *CONVOLUTIONS), ("train_images=20000", *FC2)
-    ),
-    "lenet5-fashion": (
-        (700, 1400), 2, ("fitted", "random"), ("wide", *RIVALS), ("train_images=20000", *FC2)
-    ),
+    "lenet5-mnist": ((700, 1400), 2, ("fitted", "random"), ("wide", *RIVALS, *CONVOLUTIONS), LENET),
+    "lenet5-fashion": ((700, 1400), 2, ("fitted", "random"), ("wide", *RIVALS), LENET),
     "small-vgg-cifar10": (
         (600, 1200), 1, ("random",),
         ("wide", "frozen", "hashing", "tensor-train", "tucker", "pruned", "narrow", "dense"),
