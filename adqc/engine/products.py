@@ -9,6 +9,8 @@ from torch import Tensor
 
 # Entries that the gradient of a matrix may take in between.
 AT_ONCE = 2**17
+# A shared side from which on a product is fast in any form.
+NARROW = 32
 
 
 def multiply(left: Tensor, right: Tensor) -> Tensor:
@@ -39,10 +41,11 @@ class _Multiply(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         left, right = ctx.saved_tensors
-        return (
-            (right.conj() @ grad.mT).mT if ctx.needs_input_grad[0] else None,
-            left.mH @ grad if ctx.needs_input_grad[1] else None,
-        )
+        first = None
+        if ctx.needs_input_grad[0]:
+            narrow = left.shape[1] < NARROW
+            first = (right.conj() @ grad.mT).mT if narrow else grad @ right.mH
+        return first, left.mH @ grad if ctx.needs_input_grad[1] else None
 
 
 def apply_to_middle(matrix: Tensor, x: Tensor) -> Tensor:
