@@ -92,6 +92,14 @@ def make_wall(case: Case, seed: int = 0) -> BrickWall:
     return wall
 
 
+def joined(pieces):
+    """The product of a circuit's pieces, flat."""
+    state = pieces[0].flatten(0, 1)
+    for piece in pieces[1:]:
+        state = (state @ piece.flatten(1)).reshape(-1, piece.shape[2])
+    return state.flatten()
+
+
 def all_pairs(axes: dict[str, tuple], seed: int = 0) -> list[Case]:
     """Few cases in which any two values of two different axes meet: each next case is the best of some random ones."""
     names = list(axes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from route_suite import Case, make_wall
+from route_suite import Case, joined, make_wall
 
 from adqc.engine import evolve
 from adqc.engine.columns import DEEPEST, Columns, make_columns
@@ -12,14 +12,6 @@ from adqc.engine.evolve import run_program
 from adqc.engine.materialise import make_plan
 from adqc.engine.statevector import run_gates
 from adqc.geometry import brick_wall, layout, wire
-
-
-def joined(pieces):
-    """The product of all pieces, flat."""
-    state = pieces[0].flatten(0, 1)
-    for piece in pieces[1:]:
-        state = (state @ piece.flatten(1)).reshape(-1, piece.shape[2])
-    return state.flatten()
 
 
 def every_cut(wiring):

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from route_suite import TWO_QUBIT, Case, make_wall
+from route_suite import TWO_QUBIT, Case, joined, make_wall
 
 import adqc
 from adqc.engine import evolve, materialise
@@ -18,14 +18,6 @@ from adqc.engine.statevector import run_gates
 from adqc.geometry import wire
 
 FUSIONS = (Fusion(2, False), Fusion(4, False), Fusion(6, False), Fusion(4, True), Fusion(6, True))
-
-
-def joined(pieces):
-    """The product of all pieces, flat."""
-    state = pieces[0].flatten(0, 1)
-    for piece in pieces[1:]:
-        state = (state @ piece.flatten(1)).reshape(-1, piece.shape[2])
-    return state.flatten()
 
 
 @pytest.mark.parametrize("wiring", ["brick-wall", "staircase"])

@@ -1,0 +1,75 @@
+"""Moving axes: looked up or permuted, values and derivatives; halves that are cropped before they are joined."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+import torch
+from route_suite import Case, make_wall
+
+from adqc.engine import arrange
+from adqc.engine.arrange import find_move, move_axes, move_back, permute_axes
+from adqc.engine.materialise import make_plan
+from adqc.geometry import brick_wall, layout
+
+SHAPES = [(2,) * 7, (2,) * 6 + (8,), (2, 3, 2, 2, 4, 5), (4, 2, 2, 2, 2, 64), (8, 16)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("keeps", [False, True])
+@pytest.mark.parametrize("most", [0, 2**16])
+def test_permutations(shape, keeps, most, monkeypatch):
+    # Without room for a list of places the axes are permuted, else they are looked up.
+    monkeypatch.setattr(arrange, "MOST_ROWS", most)
+    axes = list(range(len(shape)))
+    front = axes[:-1] if keeps else axes
+    axes = random.Random(str(shape)).sample(front, len(front)) + axes[len(front) :]
+    x = torch.randn(3, *shape, dtype=torch.float64, requires_grad=True)
+    due = x.permute(0, *(axis + 1 for axis in axes)).flatten(1)
+    found = permute_axes(x.flatten(1), shape, axes)
+    assert torch.equal(found, due)
+    assert torch.equal(permute_axes(x.detach().flatten(1), shape, axes), due)
+    seed = torch.randn_like(due)
+    firsts = [torch.autograd.grad((y.square() * seed).sum(), x, create_graph=True)[0] for y in (found, due)]
+    assert torch.equal(*firsts)
+    assert torch.equal(*(torch.autograd.grad(first.square().sum(), x)[0] for first in firsts))
+
+
+def test_moves_of_axes_of_any_size():
+    sizes = {"b": 3, "d": 5}
+    tensor = torch.arange(2 * 3 * 2 * 5).reshape(2, 3, 2, 5)
+    for order in itertools.permutations("abcd"):
+        move = find_move("abcd", order, sizes=sizes)
+        due = tensor.permute(*("abcd".index(axis) for axis in order)).flatten()
+        if move is None:
+            assert order == tuple("abcd")
+            continue
+        found = move_axes(tensor.flatten(), move)
+        assert torch.equal(found, due)
+        assert torch.equal(move_back(found, move), tensor.flatten())
+
+
+def test_axes_that_lie_in_a_half_are_cropped_there():
+    weights = layout((512, 512, 3, 3))
+    plan = make_plan(brick_wall(weights.sites, 4), weights)
+    assert plan.join.shape == (512, 512, 3, 3)
+    assert [crop is None for crop in plan.join.crops].count(True) == 1
+    # Those that lie in both halves are not.
+    weights = layout((256, 784))
+    assert make_plan(brick_wall(weights.sites, 4), weights).join.shape == (256, 1024)
+
+
+@pytest.mark.parametrize("gate", ["cartan", "su4", "free"])
+@pytest.mark.parametrize("order", ["interleaved", "rows-first", "grouped"])
+@pytest.mark.parametrize("shape", [(8, 9, 3, 3), (3, 40), (40, 3), (6, 5, 1, 7)], ids=str)
+@pytest.mark.parametrize("depth", [3, 4])
+def test_cropped_halves_against_the_oracle(gate, order, shape, depth):
+    wall = make_wall(Case(gate, "brick-wall", order, depth, shape))
+    seed = torch.randn(shape, dtype=torch.float64)
+    found, due = wall("halves"), wall("gates")
+    torch.testing.assert_close(found, due, rtol=0, atol=1e-10 * max(1, due.abs().max().item()))
+    leaves = list(wall.parameters())
+    for a, b in zip(*(torch.autograd.grad(y, leaves, seed) for y in (found, due)), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-9 * max(1, b.abs().max().item()))
