@@ -55,17 +55,12 @@ class _Taken(NamedTuple):
     odd: Tensor
 
 
-def _index(columns: Columns, pairs: Tensor | None) -> tuple[tuple[int, ...], ...]:
-    entries = columns.entries
-    return entries.starting if pairs is None else entries.first, entries.even, entries.last, entries.odd
-
-
 def _take(gates: Tensor, columns: Columns, pairs: Tensor | None) -> _Taken:
-    parts = _index(columns, pairs)
+    entries = columns.entries if pairs is None else columns.given
     # One index for all is one call.
-    index = constant(sum(parts, ()), gates, dtype=torch.long)
+    index = constant(entries.places, gates, dtype=torch.long)
     taken = torch.cat([gates.reshape(-1), constant((0.0, 1.0), gates)]).index_select(0, index)
-    first, even, last, odd = taken.split([len(part) for part in parts])
+    first, even, last, odd = taken.split(entries.sizes)
     count = columns.count
     return _Taken(
         first.reshape(count, -1, 2) if pairs is None else first.reshape(count, 4, 4),
@@ -132,7 +127,8 @@ class _Build(torch.autograd.Function):
             return None, *(next(found) if wanted else None for wanted in ctx.needs_input_grad[1:])
         taken = _Taken(first, even, last, odd)
         pulled, pulled_pairs = _pull(_pull_cut(grads, columns), taken, made, between, pairs)
-        index = constant(sum(_index(columns, pairs), ()), gates, dtype=torch.long)
+        places = (columns.entries if pairs is None else columns.given).places
+        index = constant(places, gates, dtype=torch.long)
         entries = pulled.new_zeros(gates.numel() + 2).index_add_(0, index, pulled)
         return None, entries[:-2].reshape(gates.shape), pulled_pairs
 
@@ -149,8 +145,7 @@ def _pull_cut(grads: Sequence[Tensor], columns: Columns) -> Tensor:
     end = grads[-1].new_zeros(len(grads[-1]), 2**columns.beyond * bond)
     end[:, :1] = grads[-1]
     found = torch.cat([part.reshape(1, -1) for part in (*parts, *grads[at:-1], end)])
-    back = sorted(range(len(columns.axes)), key=columns.axes.__getitem__)
-    return permute_axes(found, (2,) * len(back), back)
+    return permute_axes(found, (2,) * len(columns.back), columns.back)
 
 
 def _pull(

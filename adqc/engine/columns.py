@@ -21,21 +21,16 @@ _BITS = (0, 1)
 
 @dataclass(frozen=True)
 class Entries:
-    """Places in the entries of all gates one after another, behind which lie a zero and a one.
+    """The entries that the products take, as places in the entries of all gates, behind which lie a zero and a one.
 
     Args:
-        starting: The first layer's gates where their inputs are |0>, (columns · 4).
-        first: The first layer's gates, (columns · 16).
-        even: Those of the layers 2, 4, … but the last of all, (layers · columns · 16).
-        last: Those of the last layer where it is an even one, (columns · 16) or nothing.
-        odd: Those of the layers 1, 3, …, (layers · columns · 16).
+        places: Of the first layer's gates, (columns · 4) or (columns · 16); of those of layers 2, 4, … but the last of
+            all, (layers · columns · 16); of the last layer's where it is an even one; of those of layers 1, 3, ….
+        sizes: How many each of these four are.
     """
 
-    starting: tuple[int, ...]
-    first: tuple[int, ...]
-    even: tuple[int, ...]
-    last: tuple[int, ...]
-    odd: tuple[int, ...]
+    places: tuple[int, ...]
+    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +44,8 @@ class Columns:
         sites: Number of sites Q.
         depth: Number of layers, at least 2.
         starts: For each piece the number of its first column.
-        entries: Where the entries of the gates are, in the order in which the products take them.
+        entries: The gates' entries where the product state is |0…0>: of the first layer's only those that |0> meets.
+        given: The same where the product state is given.
         axes: The permutation that makes (left bonds, outputs, right bonds) of a column's axes.
         edge: What the wire of site 0 does between the layers, (outputs of that site, left bonds), row by row.
         pieces: How the columns are put together.
@@ -59,12 +55,14 @@ class Columns:
         sizes: The columns that lie side by side and are used alike: for each piece the one that it begins with and the
             others, for the last piece the other way round.
         beyond: How many outputs of the last column lie beyond the last site.
+        back: The permutation that undoes ``axes``.
     """
 
     sites: int
     depth: int
     starts: tuple[int, ...]
     entries: Entries
+    given: Entries
     axes: tuple[int, ...]
     edge: tuple[float, ...]
     pieces: tuple[Piece, ...]
@@ -72,6 +70,7 @@ class Columns:
     count: int = field(init=False)
     sizes: tuple[int, ...] = field(init=False)
     beyond: int = field(init=False)
+    back: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         # No properties: torch.compile reads fields only.
@@ -80,6 +79,7 @@ class Columns:
         object.__setattr__(self, "count", count)
         object.__setattr__(self, "sizes", (*(size for own in counts for size in (1, own - 1)), last - 1, 1))
         object.__setattr__(self, "beyond", 2 * count + 1 - self.depth % 2 - self.sites)
+        object.__setattr__(self, "back", tuple(sorted(range(len(self.axes)), key=self.axes.__getitem__)))
 
 
 def make_columns(wiring: Wiring, borders: Sequence[int], *, ranks: Sequence[int] | None = None) -> Columns | None:
@@ -110,7 +110,7 @@ def make_columns(wiring: Wiring, borders: Sequence[int], *, ranks: Sequence[int]
         sites,
         depth,
         starts,
-        _find_entries(wiring, count),
+        *_find_entries(wiring, count),
         tuple(names.index(name) for name in (*left, *outputs, *right)),
         _edge(depth, left),
         tuple(_make_piece(wiring, starts, number, ranks) for number in range(len(starts))),
@@ -132,7 +132,7 @@ def _name_axes(depth: int) -> tuple[list[str], list[str], list[str], list[str]]:
     return names, left, outputs, right
 
 
-def _find_entries(wiring: Wiring, count: int) -> Entries:
+def _find_entries(wiring: Wiring, count: int) -> tuple[Entries, Entries]:
     number = {(layer, gate[0]): k for k, (layer, gate) in enumerate(zip(wiring.layer_of, wiring.gates, strict=True))}
     depth, zero = len(wiring.layers), 16 * len(wiring.gates)
 
@@ -147,14 +147,15 @@ def _find_entries(wiring: Wiring, count: int) -> Entries:
         return tuple(found)
 
     odd = depth % 2
-    return Entries(
-        find("ab", range(1), given="ls"),
-        find("abls", range(1)),
+    parts = [
         find("salb", range(2, depth - odd, 2)),
         find("slab", range(depth - odd, depth, 2)),
         # Its inputs are b and r, its outputs c and d, taken in the order b, d, r, c.
         find("lbsa", range(1, depth, 2), 1),
-    )
+    ]
+    starting, given = ([first, *parts] for first in (find("ab", range(1), given="ls"), find("abls", range(1))))
+    plain, full = (Entries(sum(own, ()), tuple(map(len, own))) for own in (starting, given))
+    return plain, full
 
 
 def _edge(depth: int, left: Sequence[str]) -> tuple[float, ...]:
