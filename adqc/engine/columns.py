@@ -191,6 +191,7 @@ def _make_piece(wiring: Wiring, starts: Sequence[int], number: int, ranks: Seque
         row = column - low - (not last)
         steps.append(Step(2 * number + 1, row, None, before, 2**bond, behind, 2 ** (bond + len(done))))
         known += len(done)
+    # Bonds lie on no site: these numbers only tell them apart.
     left, right = [(-1, k) for k in range(bond) if number], [(-2, k) for k in range(bond) if not last]
     outputs = [(site, depth) for site in own]
     ranked: list[Wire] = outputs if ranks is None else sorted(outputs, key=lambda wire: ranks[wire[0]])
