@@ -95,6 +95,26 @@ def test_a_batch_in_parts(gate, places, backwards, frozen, monkeypatch):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
+def test_sums_over_many_parts_keep_their_digits(monkeypatch):
+    wall = adqc.BrickWall((32, 32), adqc.Circuit(depth=3), generator=torch.Generator().manual_seed(0))
+    plan = chain._finish(wall.wiring, wall.layout, cut(wall.wiring, (4,)), 8, False, "linear", True)
+    x = torch.randn(2048, 32, generator=torch.Generator().manual_seed(1))
+    pieces = [piece.detach() for piece in wall.pieces(plan)]
+
+    def gradients(dtype):
+        leaves = [piece.to(dtype).requires_grad_() for piece in pieces]
+        y = apply_chain(x.to(dtype), leaves, plan, 32)
+        return torch.autograd.grad(y, leaves, x.to(dtype))
+
+    due = gradients(torch.float64)
+    whole = gradients(torch.bfloat16)
+    monkeypatch.setattr(apply, "AT_MOST", 0)
+    monkeypatch.setattr(apply, "LEAST", 2)
+    parts = gradients(torch.bfloat16)
+    for a, b, exact in zip(parts, whole, due, strict=True):
+        assert (a - exact).norm() < 1.5 * (b - exact).norm() + 0.004 * exact.norm()
+
+
 def test_parts_need_little_memory(monkeypatch):
     kept = []
     monkeypatch.setattr(apply, "AT_MOST", 2**16)

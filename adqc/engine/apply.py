@@ -115,7 +115,9 @@ class _ApplyInParts(torch.autograd.Function):
                 torch.autograd.grad(_in_parts(x, matrices, chain, ctx.rows, ctx.part), needed, grad, create_graph=True)
             )
             return None, None, None, *(next(found) if need else None for need in wanted)
-        total: list[Tensor] = [matrix.new_zeros(()) for matrix in matrices]
+        # Sums of many parts in a 16-bit type would lose what is added last.
+        sums = torch.promote_types(grad.dtype, torch.float32)
+        total = [torch.zeros_like(matrix, dtype=sums) for matrix in matrices]
         pulled = []
         missing = math.prod(chain.rows) - ctx.rows
         for some, own in zip(x.split(ctx.part), grad.split(ctx.part), strict=True):
@@ -124,14 +126,15 @@ class _ApplyInParts(torch.autograd.Function):
             for k in range(len(matrices) - 1, -1, -1):
                 operand = steps.pop()
                 own = own.reshape(len(operand), len(matrices[k]), -1)
-                total[k] = total[k] + pull_matrix(own, operand)
+                total[k] += pull_matrix(own, operand)
                 # As large as what the next line makes.
                 del operand
                 if k or wanted[0]:
                     own = spread(matrices[k].mH, own)
             if wanted[0]:
                 pulled.append(own.reshape(x.shape[1], -1).mT)
-        return None, None, None, torch.cat(pulled) if pulled else None, *total
+        cast = (own.to(matrix.dtype) for own, matrix in zip(total, matrices, strict=True))
+        return None, None, None, torch.cat(pulled) if pulled else None, *cast
 
 
 def look_up(index: Tensor, matrices: Sequence[Tensor], chain: Chain, columns: int) -> Tensor:
