@@ -139,7 +139,9 @@ def _choose(layer: Any, batch: int, use: str) -> Chain | None:
 
 def _matrices(layer: Any, chain: Chain) -> Sequence[Tensor]:
     wall: BrickWall = layer.circuit
-    return keep(layer, (chain.program, chain.backwards), lambda: wall.pieces(chain))
+    # Chains of other batches that cut alike take the same matrices.
+    name = (chain.rows, chain.columns, chain.bonds, chain.backwards)
+    return keep(layer, name, lambda: wall.pieces(chain))
 
 
 class _Autocast:

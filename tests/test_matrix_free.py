@@ -73,7 +73,7 @@ def test_every_number_of_pieces_and_both_directions(gate, places, backwards):
 @pytest.mark.parametrize("gate", ["cartan", "su4", "free"])
 @pytest.mark.parametrize("places", [(6,), (4, 8), (3, 6, 9)])
 @pytest.mark.parametrize("backwards", [False, True])
-@pytest.mark.parametrize("frozen", [(), ("x",), ("gates",)], ids=str)
+@pytest.mark.parametrize("frozen", [(), ("x",), ("circuit",)], ids=str)
 def test_a_batch_in_parts(gate, places, backwards, frozen, monkeypatch):
     monkeypatch.setattr(apply, "AT_MOST", 0)
     monkeypatch.setattr(apply, "LEAST", 3)
@@ -81,7 +81,7 @@ def test_a_batch_in_parts(gate, places, backwards, frozen, monkeypatch):
     split = cut(wall.wiring, places)
     plan = chain._finish(wall.wiring, wall.layout, split, 8, backwards, "linear", wall.family.real)
     x = torch.randn(8, 50, dtype=torch.float64).requires_grad_("x" not in frozen)
-    wall.gates.requires_grad_("gates" not in frozen)
+    wall.requires_grad_("circuit" not in frozen)
     leaves = [leaf for leaf in (x, *wall.parameters()) if leaf.requires_grad]
     ways = (apply_chain(x, wall.pieces(plan), plan, 60), F.linear(x, wall("gates")))
     assert "InParts" in ways[0].grad_fn.name()
@@ -113,6 +113,20 @@ def test_sums_over_many_parts_keep_their_digits(monkeypatch):
     parts = gradients(torch.bfloat16)
     for a, b, exact in zip(parts, whole, due, strict=True):
         assert (a - exact).norm() < 1.5 * (b - exact).norm() + 0.004 * exact.norm()
+
+
+def test_batches_of_other_sizes_share_what_is_kept(monkeypatch):
+    layer = adqc.nn.Linear(256, 256, circuit=circuit(layout="rows-first")).eval()
+    built = []
+    pieces = adqc.BrickWall.pieces
+    monkeypatch.setattr(adqc.BrickWall, "pieces", lambda self, plan: built.append(plan) or pieces(self, plan))
+    plans = {}
+    with torch.no_grad():
+        for batch in (1, 2, 4, 8, 16, 32, 64):
+            layer(torch.randn(batch, 256))
+            plan = adqc.matrix_free.find_chain(layer.circuit, batch, use="linear", kept=True)
+            plans[plan.rows, plan.columns, plan.bonds, plan.backwards] = plan
+    assert len(built) == len(plans) < 7
 
 
 def test_parts_need_little_memory(monkeypatch):

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import embedding, pad
 
 from adqc.engine.chain import Chain
-from adqc.engine.products import apply_to_middle, own_backward, pull_matrix, spread
+from adqc.engine.products import apply_to_middle, is_traced, own_backward, pull_matrix, spread
 
 # Bytes that inputs may take up between the pieces, at least and at most: as much as half of the batch itself takes, but
 # no more than cores keep near them. And how many inputs go through together at least, as narrower products are slow.
@@ -66,7 +66,7 @@ def apply_chain(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int) 
         x = pad(x, (0, total - x.shape[1]))
     room = min(max(AT_ONCE, x.numel() * x.element_size() // 2), AT_MOST)
     part = max(LEAST, room // (chain.widest * x.element_size()))
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or x.shape[0] <= part:
+    if is_traced() or x.shape[0] <= part:
         return _through(x, matrices, chain)[:, :rows]
     if own_backward():
         found: Tensor = _ApplyInParts.apply(chain, rows, part, x, *matrices)  # type: ignore[no-untyped-call]
@@ -126,7 +126,8 @@ class _ApplyInParts(torch.autograd.Function):
             for k in range(len(matrices) - 1, -1, -1):
                 operand = steps.pop()
                 own = own.reshape(len(operand), len(matrices[k]), -1)
-                total[k] += pull_matrix(own, operand)
+                if wanted[1 + k]:
+                    total[k] += pull_matrix(own, operand)
                 # As large as what the next line makes.
                 del operand
                 if k or wanted[0]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from adqc.engine.products import is_traced
 from adqc.geometry import Layout
 
 # Looking entries up is faster than a permutation with more axes than the one, in runs up to the second of these;
@@ -82,7 +83,7 @@ def permute_axes(items: Tensor, shape: Sequence[int], axes: Sequence[int]) -> Te
     keeps = axes[-1] == len(axes) - 1
     run = shape[-1] if keeps else 1
     rows = math.prod(shape) // run
-    plain = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or type(items) is not Tensor
+    plain = is_traced() or type(items) is not Tensor
     if plain or len(axes) <= MANY_AXES or run > SHORT_RUN or rows > MOST_ROWS:
         return items.reshape(count, *shape).permute(0, *(axis + 1 for axis in axes)).reshape(count, -1)
     shape, axes = (shape[:-1], axes[:-1]) if keeps else (shape, axes)

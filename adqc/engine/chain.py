@@ -14,9 +14,8 @@ from itertools import combinations, pairwise
 
 from adqc.constants import plans
 from adqc.engine import cost
-from adqc.engine.columns import Columns, make_columns
-from adqc.engine.fusion import FUSIONS
-from adqc.engine.program import Program, make_program
+from adqc.engine.columns import Columns
+from adqc.engine.program import Program, find_programs
 from adqc.engine.split import Split, cut, slopes
 from adqc.geometry import Layout, Wiring
 
@@ -178,13 +177,7 @@ def _lookup_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int) -> flo
 
 
 def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards: bool, use: str, real: bool) -> Chain:
-    columns = None
-    if set(split.bonds) == {len(wiring.layers) - 1}:
-        columns = make_columns(wiring, [sites.start for sites in split.sites[1:]], ranks=layout.order)
-    programs: list[Program | Columns] = [] if columns is None else [columns]
-    fusions = FUSIONS if columns is None else FUSIONS[:1]
-    programs += [make_program(wiring, split, fusion, ranks=layout.order) for fusion in fusions]
-    program = min(programs, key=cost.program_cost)
+    program = min(find_programs(wiring, split, ranks=layout.order), key=cost.program_cost)
     rows = layout.bits[0]
     firsts = [sum(layout.order[site] < rows for site in sites) for sites in split.sites]
     bonds = [bond + (not real) for bond in split.bonds]

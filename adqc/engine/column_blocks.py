@@ -106,7 +106,7 @@ def _cut(made: Tensor, columns: Columns) -> tuple[Tensor, ...]:
 
 
 class _Build(torch.autograd.Function):
-    """autograd by itself would take forty steps more, most of them for views."""
+    """autograd by itself would take a step for every view, which are more than the products."""
 
     @staticmethod
     def forward(ctx: Any, columns: Columns, gates: Tensor, pairs: Tensor | None) -> tuple[Tensor, ...]:

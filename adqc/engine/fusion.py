@@ -21,7 +21,7 @@ class Fusion:
     tall: bool
 
 
-# Those worth trying: of the others none was ahead by more than a tenth in any geometry.
+# Those worth trying: others are hardly ever cheaper, and each takes time to plan.
 FUSIONS = (Fusion(4, False), Fusion(6, True))
 
 

@@ -17,12 +17,12 @@ from torch.utils.checkpoint import checkpoint
 from adqc.constants import plans
 from adqc.engine import cost
 from adqc.engine.arrange import crop
-from adqc.engine.columns import Columns, make_columns
+from adqc.engine.columns import Columns
 from adqc.engine.evolve import is_large, run_on, run_program
 from adqc.engine.fusion import FUSIONS
 from adqc.engine.join import Join, join_halves, make_join
 from adqc.engine.products import own_backward
-from adqc.engine.program import Program, make_program
+from adqc.engine.program import Program, find_programs, make_program
 from adqc.engine.split import halves, shorten, whole
 from adqc.geometry import Layout, Wiring
 
@@ -88,11 +88,7 @@ def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
             # Wider than this a half would be larger than the state.
             if split.bonds[0] + max(map(len, split.sites)) > max(wiring.sites, 8) + 2:
                 continue
-            columns = make_columns(early, (split.sites[1].start,), ranks=ranks)
-            programs += [] if columns is None else [columns]
-            # Where there are columns, blocks are no better or, in deep walls, small ones.
-            fusions = FUSIONS if columns is None else FUSIONS[:1]
-            programs += [make_program(early, split, fusion, ranks=ranks) for fusion in fusions]
+            programs += find_programs(early, split, ranks=ranks)
         for made in programs:
             found = make_join(made.pieces, layout if last == depth else None)
             heads.append((made, found, cost.program_cost(made) + found.seconds))

@@ -23,11 +23,12 @@ def multiply(left: Tensor, right: Tensor) -> Tensor:
 
 def own_backward() -> bool:
     """Whether a backward pass of our own may be used: torch.compile and torch.func make theirs."""
-    return (
-        torch.is_grad_enabled()
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()
-    )
+    return torch.is_grad_enabled() and not is_traced()
+
+
+def is_traced() -> bool:
+    """Whether torch.compile or torch.func looks on, which take plain functions of torch only."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 class _Multiply(torch.autograd.Function):

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from adqc.engine.arrange import Move, find_move
-from adqc.engine.fusion import Block, Fusion, fuse
+from adqc.engine.columns import Columns, make_columns
+from adqc.engine.fusion import FUSIONS, Block, Fusion, fuse
 from adqc.engine.pieces import Piece, Step, Wire, finish
 from adqc.engine.split import Split
 from adqc.geometry import Wiring
@@ -107,6 +108,17 @@ def make_program(
         fresh = [tuple(b.low + k for b in members[at]) for k, kind in enumerate(inputs) if kind == FRESH]
         groups.append(Group(pattern, inputs, rows, mirrored, len(members[at]), tuple(fresh)))
     return Program(tuple(order), tuple(groups), tuple(pieces))
+
+
+def find_programs(wiring: Wiring, split: Split, *, ranks: Sequence[int] | None = None) -> list[Program | Columns]:
+    """The ways to contract the pieces that are worth comparing: in columns, where there are such, and in blocks."""
+    columns = None
+    if set(split.bonds) == {len(wiring.layers) - 1}:
+        columns = make_columns(wiring, [sites.start for sites in split.sites[1:]], ranks=ranks)
+    # Where there are columns, blocks are no better or, in deep walls, small ones.
+    fusions = FUSIONS if columns is None else FUSIONS[:1]
+    programs: list[Program | Columns] = [] if columns is None else [columns]
+    return programs + [make_program(wiring, split, fusion, ranks=ranks) for fusion in fusions]
 
 
 class _Maker:
