@@ -1,13 +1,14 @@
-"""The minimal brick as a matrix, in four calls for a whole batch."""
+"""The minimal brick as a matrix, in few calls for a whole batch."""
 
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from adqc.constants import constant
+from adqc.arrays import Array, Numbers, as_array, fixed, is_small, is_traced, own_backward, waves
 
 
 def cartan_matrices(params: Tensor) -> Tensor:
@@ -22,16 +23,56 @@ def cartan_matrices(params: Tensor) -> Tensor:
     Returns:
         (…, 4, 4), real, ``matrix[out, in]``.
     """
-    waves = params @ constant(ANGLES, params)
-    flat = torch.cat([waves.cos(), waves.sin()], dim=-1) @ constant(WEIGHTS, params)
-    gates: Tensor = flat.unflatten(-1, (4, 4))
-    return gates
+    if own_backward():
+        found: Tensor = _Cartan.apply(params)  # type: ignore[no-untyped-call]
+        return found
+    if is_traced() or not is_small(params, params.numel()):
+        return _matrices(params)[0]
+    return torch.from_numpy(_matrices(as_array(params))[0])
+
+
+def _matrices(params: Array) -> tuple[Array, Array]:
+    """The gates, and the cosines and sines that their entries are sums of."""
+    found = waves(params @ fixed(ANGLES, params))
+    gates: Array = (found @ fixed(WEIGHTS, params)).reshape(*params.shape[:-1], 4, 4)
+    return gates, found
+
+
+def _pull(grad: Array, known: Array) -> Array:
+    """The parameters' gradient."""
+    grad = grad.reshape(*grad.shape[:-2], 16) @ fixed(WEIGHTS, grad).mT
+    turned = grad[..., 8:] * known[..., :8] - grad[..., :8] * known[..., 8:]
+    pulled: Array = turned @ fixed(ANGLES, grad).mT
+    return pulled
+
+
+class _Cartan(torch.autograd.Function):
+    """autograd by itself would take a step for each of nine calls."""
+
+    @staticmethod
+    def forward(ctx: Any, params: Tensor) -> Tensor:
+        ctx.small = is_small(params, params.numel())
+        if ctx.small:
+            found, known = map(torch.from_numpy, _matrices(as_array(params)))
+        else:
+            found, known = _matrices(params)
+        ctx.save_for_backward(params, known)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        params: Tensor
+        known: Tensor
+        params, known = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _pull(grad, _matrices(params)[1])
+        return torch.from_numpy(_pull(as_array(grad), as_array(known))) if ctx.small else _pull(grad, known)
 
 
 # cos x cos y cos z is the mean of cos(±x ± y + z) over the signs.
 SIGNS = tuple(itertools.product((1, -1), repeat=3))
 # (4, 8): how the angles come from the parameters, x = ±(a + b) or ±(a - b), y = ±c/2, z = d/2.
-ANGLES = tuple(zip(*((s, s * u, t / 2, 1 / 2) for s, t, u in SIGNS), strict=True))
+ANGLES = Numbers(tuple(zip(*((s, s * u, t / 2, 1 / 2) for s, t, u in SIGNS), strict=True)))
 
 
 def _entry(row: int, column: int) -> list[float]:
@@ -53,4 +94,4 @@ def _entry(row: int, column: int) -> list[float]:
 
 
 # (16, 16): how the entries come from the waves.
-WEIGHTS = tuple(zip(*(_entry(row, column) for row in range(4) for column in range(4)), strict=True))
+WEIGHTS = Numbers(tuple(zip(*(_entry(row, column) for row in range(4) for column in range(4)), strict=True)))

@@ -6,7 +6,8 @@ import pytest
 import torch
 from route_suite import Case, joined, make_wall
 
-from adqc.engine import evolve
+from adqc import arrays
+from adqc.engine import arrange, evolve
 from adqc.engine.columns import DEEPEST, Columns, make_columns
 from adqc.engine.evolve import run_program
 from adqc.engine.materialise import make_plan
@@ -36,11 +37,17 @@ def test_every_cut(gate, sites, depth):
         assert [piece.shape for piece in pieces] == [piece.shape for piece in columns.pieces]
 
 
-@pytest.mark.parametrize("keep", [0, 2**25])
+# Computed again rather than kept, in torch, in numpy with torch's products, in numpy.
+@pytest.mark.parametrize(
+    ("keep", "small", "product"), [(0, 0, 0), (2**25, 0, 0), (2**25, 2**17, 0), (2**25, 2**17, 2**17)]
+)
 @pytest.mark.parametrize("gate", ["so4", "cartan-su4", "free"])
 @pytest.mark.parametrize(("sites", "depth"), [(7, 4), (8, 3), (6, 6), (9, 2)])
-def test_gradients(gate, sites, depth, keep, monkeypatch):
+def test_gradients(gate, sites, depth, keep, small, product, monkeypatch):
     monkeypatch.setattr(evolve, "KEEP", keep)
+    monkeypatch.setattr(arrays, "SMALL", small)
+    monkeypatch.setattr(arrays, "PRODUCT", product)
+    monkeypatch.setattr(arrange, "MOST_MOVED", product)
     wall = make_wall(Case(gate, "brick-wall", "rows-first", depth, (2**sites,)))
     inputs = [wall.matrices().detach().requires_grad_()] + ([] if wall.state is None else [wall.state])
     due = run_gates(inputs[0], wall.wiring, wall.state)
@@ -53,9 +60,11 @@ def test_gradients(gate, sites, depth, keep, monkeypatch):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-9 * max(1, b.abs().max().item()))
 
 
+@pytest.mark.parametrize("small", [0, 2**17])
 @pytest.mark.parametrize("gate", ["cartan", "cartan-su4", "free"])
 @pytest.mark.parametrize("depth", [3, 4])
-def test_second_derivatives(gate, depth):
+def test_second_derivatives(gate, depth, small, monkeypatch):
+    monkeypatch.setattr(arrays, "SMALL", small)
     wall = make_wall(Case(gate, "brick-wall", "rows-first", depth, (2**4,)))
     columns = every_cut(wall.wiring)[0]
 

@@ -10,7 +10,9 @@ import pennylane as qml
 import pytest
 import torch
 
+from adqc import arrays
 from adqc.brickwall import BrickWall
+from adqc.cartan import cartan_matrices
 from adqc.config import Circuit
 from adqc.gates import (
     FAMILIES,
@@ -97,6 +99,18 @@ def test_so4_is_special_unitary_with_the_words_that_hold_an_odd_number_of_y():
     torch.testing.assert_close(FAMILIES["so4"].matrices(params).to(expected.dtype), expected)
     theta = numbers(FAMILIES["su4"])
     torch.testing.assert_close(FAMILIES["su4"].matrices(theta), qml.SpecialUnitary.compute_matrix(theta, 2))
+
+
+@pytest.mark.parametrize("small", [0, arrays.SMALL])
+def test_derivatives_of_cartan(small, monkeypatch):
+    # In torch, and in numpy.
+    monkeypatch.setattr(arrays, "SMALL", small)
+    params = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    torch.autograd.gradcheck(cartan_matrices, params)
+    torch.autograd.gradgradcheck(cartan_matrices, params)
+    due = torch.func.vmap(cartan_matrices)(params)
+    for found in (cartan_matrices(params), cartan_matrices(params.detach())):
+        torch.testing.assert_close(found, due, rtol=0, atol=1e-15)
 
 
 def test_cartan_is_the_published_product():

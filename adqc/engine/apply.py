@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, pad
 
+from adqc.arrays import is_traced, own_backward
 from adqc.engine.chain import Chain
-from adqc.engine.products import apply_to_middle, is_traced, own_backward, pull_matrix, spread
+from adqc.engine.products import apply_to_middle, pull_matrix, spread
 
 # Bytes that inputs may take up between the pieces, at least and at most: as much as half of the batch itself takes, but
 # no more than cores keep near them. And how many inputs go through together at least, as narrower products are slow.

@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from adqc.engine.products import is_traced
+from adqc.arrays import Array, is_traced
 from adqc.geometry import Layout
 
 # Looking entries up is faster than a permutation with more axes than the one, in runs up to the second of these;
 # with more rows than the third, the list of places gets as large as what is moved.
 MANY_AXES, SHORT_RUN, MOST_ROWS = 4, 32, 2**16
+# Entries up to which numpy looks them up faster than torch.
+MOST_MOVED = 2**14
+CPU = torch.device("cpu")
 
 
 def block_sizes(bits: Sequence[int], sizes: Sequence[int] | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -68,8 +71,8 @@ def move_back(tensor: Tensor, move: Move) -> Tensor:
     return permute_axes(tensor.reshape(1, -1), move.shape_back, move.axes_back).reshape(-1)
 
 
-def permute_axes(items: Tensor, shape: Sequence[int], axes: Sequence[int]) -> Tensor:
-    """The axes of several tensors in a new order, by whichever way is faster.
+def permute_axes(items: Array, shape: Sequence[int], axes: Sequence[int]) -> Array:
+    """The axes of several tensors, or arrays, in a new order, by whichever way is faster.
 
     Args:
         items: (count, entries).
@@ -79,6 +82,10 @@ def permute_axes(items: Tensor, shape: Sequence[int], axes: Sequence[int]) -> Te
     Returns:
         (count, entries).
     """
+    if not isinstance(items, Tensor):
+        if items.size > MOST_MOVED:
+            return permute_axes(torch.from_numpy(items), shape, axes).numpy()
+        return items.take(_places(tuple(shape), tuple(axes), CPU)[0].numpy(), axis=1)
     count = items.shape[0]
     keeps = axes[-1] == len(axes) - 1
     run = shape[-1] if keeps else 1

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 
+from adqc.arrays import Numbers
 from adqc.engine.pieces import Piece, Step, Wire, finish
 from adqc.geometry import Wiring, brick_wall
 
@@ -19,7 +20,7 @@ DEEPEST = 8
 _BITS = (0, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entries:
     """The entries that the products take, as places in the entries of all gates, behind which lie a zero and a one.
 
@@ -27,10 +28,12 @@ class Entries:
         places: Of the first layer's gates, (columns · 4) or (columns · 16); of those of layers 2, 4, … but the last of
             all, (layers · columns · 16); of the last layer's where it is an even one; of those of layers 1, 3, ….
         sizes: How many each of these four are.
+        back: Where each entry of the gates has been put; behind all of them where it is taken nowhere.
     """
 
-    places: tuple[int, ...]
+    places: Numbers
     sizes: tuple[int, ...]
+    back: Numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +55,9 @@ class Columns:
 
     Attributes:
         count: Number of columns.
-        sizes: The columns that lie side by side and are used alike: for each piece the one that it begins with and the
-            others, for the last piece the other way round.
+        size: How many entries all columns have, or what they are applied to, whichever is more.
         beyond: How many outputs of the last column lie beyond the last site.
+        padding: A one, and zeros for the entries of the last column that are left out behind each one that is kept.
         back: The permutation that undoes ``axes``.
     """
 
@@ -64,21 +67,24 @@ class Columns:
     entries: Entries
     given: Entries
     axes: tuple[int, ...]
-    edge: tuple[float, ...]
+    edge: Numbers
     pieces: tuple[Piece, ...]
 
     count: int = field(init=False)
-    sizes: tuple[int, ...] = field(init=False)
+    size: int = field(init=False)
     beyond: int = field(init=False)
+    padding: Numbers = field(init=False)
     back: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         # No properties: torch.compile reads fields only.
         count = (self.sites + 1) // 2
-        *counts, last = (b - a for a, b in pairwise((*self.starts, count)))
         object.__setattr__(self, "count", count)
-        object.__setattr__(self, "sizes", (*(size for own in counts for size in (1, own - 1)), last - 1, 1))
-        object.__setattr__(self, "beyond", 2 * count + 1 - self.depth % 2 - self.sites)
+        applied = sum(step.before * step.columns * step.behind for piece in self.pieces for step in piece.steps)
+        object.__setattr__(self, "size", max(count << len(self.axes), applied))
+        beyond = 2 * count + 1 - self.depth % 2 - self.sites
+        object.__setattr__(self, "beyond", beyond)
+        object.__setattr__(self, "padding", Numbers((1.0,) + (0.0,) * (2 ** (beyond + self.depth - 1) - 1)))
         object.__setattr__(self, "back", tuple(sorted(range(len(self.axes)), key=self.axes.__getitem__)))
 
 
@@ -154,11 +160,19 @@ def _find_entries(wiring: Wiring, count: int) -> tuple[Entries, Entries]:
         find("lbsa", range(1, depth, 2), 1),
     ]
     starting, given = ([first, *parts] for first in (find("ab", range(1), given="ls"), find("abls", range(1))))
-    plain, full = (Entries(sum(own, ()), tuple(map(len, own))) for own in (starting, given))
+    plain, full = (_gather(own, zero) for own in (starting, given))
     return plain, full
 
 
-def _edge(depth: int, left: Sequence[str]) -> tuple[float, ...]:
+def _gather(parts: Sequence[tuple[int, ...]], count: int) -> Entries:
+    places = sum(parts, ())
+    # Each entry lies in one column, and there in one layer.
+    known = {place: at for at, place in enumerate(places)}
+    back = [known.get(entry, len(places)) for entry in range(count)]
+    return Entries(Numbers(places), tuple(map(len, parts)), Numbers(tuple(back)))
+
+
+def _edge(depth: int, left: Sequence[str]) -> Numbers:
     """Nothing is left of site 0: what a gate gives there is what the next one gets, in the end the site's output."""
     pairs = depth // 2
     found = []
@@ -167,7 +181,7 @@ def _edge(depth: int, left: Sequence[str]) -> tuple[float, ...]:
             value = dict(zip(left, bits, strict=True))
             goes_on = all(value[f"a{t - 1}"] == value[f"l{t}"] for t in range(1, pairs + depth % 2))
             found.append(float(goes_on and out in (None, value[f"a{pairs - 1}"])))
-    return tuple(found)
+    return Numbers(tuple(found))
 
 
 def _make_piece(wiring: Wiring, starts: Sequence[int], number: int, ranks: Sequence[int] | None) -> Piece:
@@ -185,11 +199,11 @@ def _make_piece(wiring: Wiring, starts: Sequence[int], number: int, ranks: Seque
         done = _outputs_of(column, sites, even)
         if not known:
             known = len(done) + bonds
-            steps.append(Step(2 * number, 0, None, 1, 1, 1, 2**known))
+            steps.append(Step(number, 0, None, 1, 1, 1, 2**known))
             continue
         before, behind = (1, 2 ** (known - bond)) if last else (2 ** (known - bond), 1)
-        row = column - low - (not last)
-        steps.append(Step(2 * number + 1, row, None, before, 2**bond, behind, 2 ** (bond + len(done))))
+        row = column - low + last
+        steps.append(Step(number, row, None, before, 2**bond, behind, 2 ** (bond + len(done))))
         known += len(done)
     # Bonds lie on no site: these numbers only tell them apart.
     left, right = [(-1, k) for k in range(bond) if number], [(-2, k) for k in range(bond) if not last]

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from adqc.arrays import own_backward
 from adqc.engine.arrange import move_axes, move_back
 from adqc.engine.blocks import build_blocks
-from adqc.engine.column_blocks import build_columns
+from adqc.engine.column_blocks import make_columns_of
+from adqc.engine.column_pass import contract_columns, pair_up
 from adqc.engine.columns import Columns
 from adqc.engine.pieces import Piece, Step
-from adqc.engine.products import own_backward, pull_matrix, spread
+from adqc.engine.products import pull_matrix, spread
 from adqc.engine.program import Program
 
 # Operands that take more bytes than this together are not kept for the backward pass, but computed again.
@@ -42,6 +44,9 @@ def run_program(
     Returns:
         For each piece (left bonds, 2^sites, right bonds), the sites in the order that the program says.
     """
+    large = any(is_large(piece, gates) for piece in program.pieces)
+    if isinstance(program, Columns) and not large:
+        return contract_columns(gates, program, start=start, scale=None if scale is None else scale.to(gates.dtype))
     one = gates.new_ones(1)
     first = one if scale is None else scale.to(gates.dtype).reshape(1)
     return _run([first] + [one] * (len(program.pieces) - 1), gates, program, start, unitary)
@@ -72,7 +77,7 @@ def _run(
 def _build(gates: Tensor, program: Program | Columns, start: Tensor | None) -> list[Sequence[Tensor]]:
     """The blocks of each kind."""
     if isinstance(program, Columns):
-        return build_columns(gates, program, start)
+        return make_columns_of(gates, program, None if start is None else pair_up(start, program))[0]
     return [group.unbind(0) for group in build_blocks(gates, program, start)]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from adqc.arrays import own_backward
 from adqc.constants import plans
 from adqc.engine import cost
 from adqc.engine.arrange import crop
@@ -21,7 +22,6 @@ from adqc.engine.columns import Columns
 from adqc.engine.evolve import is_large, run_on, run_program
 from adqc.engine.fusion import FUSIONS
 from adqc.engine.join import Join, join_halves, make_join
-from adqc.engine.products import own_backward
 from adqc.engine.program import Program, find_programs, make_program
 from adqc.engine.split import halves, shorten, whole
 from adqc.geometry import Layout, Wiring

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adqc.arrays import own_backward
+
 # Entries that the gradient of a matrix may take in between.
 AT_ONCE = 2**17
 # A shared side from which on a product is fast in any form.
@@ -19,16 +21,6 @@ def multiply(left: Tensor, right: Tensor) -> Tensor:
         return left @ right
     found: Tensor = _Multiply.apply(left, right)  # type: ignore[no-untyped-call]
     return found
-
-
-def own_backward() -> bool:
-    """Whether a backward pass of our own may be used: torch.compile and torch.func make theirs."""
-    return torch.is_grad_enabled() and not is_traced()
-
-
-def is_traced() -> bool:
-    """Whether torch.compile or torch.func looks on, which take plain functions of torch only."""
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 class _Multiply(torch.autograd.Function):

@@ -1,0 +1,115 @@
+"""A few operations on torch's tensors and on numpy's arrays alike.
+
+A shallow circuit is many products of tiny matrices, and on the CPU a call into numpy takes a third of the time of one
+into torch. So passes that make their own backward run on arrays that share the tensors' memory; what is large goes
+through torch, which uses all of its threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from adqc.constants import constant
+
+NumpyArray = npt.NDArray[Any]
+Array = TypeVar("Array", Tensor, NumpyArray)
+
+# Entries up to which numpy's arrays are faster; from there on torch's threads are.
+SMALL = 2**17
+# Multiply-adds of one product up to which numpy is faster.
+PRODUCT = 2**17
+
+
+def own_backward() -> bool:
+    """Whether a backward pass of our own may be used: torch.compile and torch.func make theirs."""
+    return torch.is_grad_enabled() and not is_traced()
+
+
+def is_traced() -> bool:
+    """Whether torch.compile or torch.func looks on, which take plain functions of torch only."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
+def is_small(tensor: Tensor, entries: int) -> bool:
+    """Whether numpy is the faster way: on the CPU, with few entries."""
+    return type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu" and entries <= SMALL
+
+
+class Numbers:
+    """Fixed numbers, for :func:`fixed`.
+
+    Args:
+        values: Numbers, or tuples of them.
+    """
+
+    def __init__(self, values: tuple[Any, ...]) -> None:
+        self.values = values
+        self.arrays: dict[Any, NumpyArray] = {}
+
+
+def fixed(numbers: Numbers, like: Array, *, index: bool = False) -> Array:
+    """The numbers as an array, made once for each kind and type; not to be written to.
+
+    Args:
+        numbers: What is wanted.
+        like: Gives the kind of array and its type.
+        index: Whether they are places, and so integers.
+    """
+    # No method: torch.compile reads fields of plans only.
+    if isinstance(like, Tensor):
+        return constant(numbers.values, like, dtype=torch.long if index else None)
+    kind = np.dtype(np.intp) if index else like.dtype
+    found = numbers.arrays.get(kind)
+    if found is None:
+        found = numbers.arrays[kind] = np.array(numbers.values, dtype=kind)
+    return found
+
+
+def as_array(tensor: Tensor) -> NumpyArray:
+    """The same numbers in the same memory; only for tensors on the CPU."""
+    found: NumpyArray = tensor.detach().numpy()
+    return found
+
+
+def as_tensor(array: Array) -> Tensor:
+    """The inverse of :func:`as_array`; a tensor stays one."""
+    return array if isinstance(array, Tensor) else torch.from_numpy(array)
+
+
+def take(items: Array, places: Numbers) -> Array:
+    """Entries of a flat array, all those whose places are named."""
+    index = fixed(places, items, index=True)
+    return items.index_select(0, index) if isinstance(items, Tensor) else items.take(index)
+
+
+def chain(parts: Sequence[Array]) -> Array:
+    """All entries of these one after another, flat."""
+    flat = [part.reshape(-1) for part in parts]
+    return torch.cat(flat) if isinstance(flat[0], Tensor) else np.concatenate(flat)
+
+
+def waves(angles: Array) -> Array:
+    """The cosines, and behind them along the last axis the sines."""
+    if isinstance(angles, Tensor):
+        return torch.cat([angles.cos(), angles.sin()], dim=-1)
+    return np.concatenate([np.cos(angles), np.sin(angles)], axis=-1)
+
+
+def multiply(left: Array, right: Array) -> Array:
+    """``left @ right``, of matrices or of as many matrices each."""
+    if isinstance(left, Tensor):
+        return torch.bmm(left, right) if left.dim() == 3 else left @ right
+    if left.ndim == 3 or left.size * right.shape[1] <= PRODUCT:
+        return left @ right
+    return (torch.from_numpy(left) @ torch.from_numpy(right)).numpy()
+
+
+def adjoint(matrices: Array) -> Array:
+    """Conjugate transpose of the last two axes."""
+    return matrices.mT.conj()
