@@ -7,6 +7,7 @@ through torch, which uses all of its threads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -50,7 +51,7 @@ class Numbers:
 
     def __init__(self, values: tuple[Any, ...]) -> None:
         self.values = values
-        self.arrays: dict[Any, NumpyArray] = {}
+        self.arrays: dict[Any, Any] = {}
 
 
 def fixed(numbers: Numbers, like: Array, *, index: bool = False) -> Array:
@@ -63,12 +64,26 @@ def fixed(numbers: Numbers, like: Array, *, index: bool = False) -> Array:
     """
     # No method: torch.compile reads fields of plans only.
     if isinstance(like, Tensor):
-        return constant(numbers.values, like, dtype=torch.long if index else None)
-    kind = np.dtype(np.intp) if index else like.dtype
-    found = numbers.arrays.get(kind)
-    if found is None:
-        found = numbers.arrays[kind] = np.array(numbers.values, dtype=kind)
-    return found
+        kind: Any = torch.long if index else like.dtype
+        if torch.compiler.is_compiling() or type(like) not in (Tensor, nn.Parameter):
+            return constant(numbers.values, like, dtype=kind)
+        key: Any = (kind, like.device)
+        if key not in numbers.arrays:
+            numbers.arrays[key] = constant(numbers.values, like, dtype=kind)
+        tensor: Tensor = numbers.arrays[key]
+        return tensor
+    key = np.dtype(np.intp) if index else like.dtype
+    if key not in numbers.arrays:
+        numbers.arrays[key] = np.array(numbers.values, dtype=key)
+    array: NumpyArray = numbers.arrays[key]
+    return array
+
+
+def identity(size: int, like: Array) -> Array:
+    """The identity matrix, in the kind and type of another array."""
+    if isinstance(like, Tensor):
+        return torch.eye(size, dtype=like.dtype, device=like.device)
+    return np.eye(size, dtype=like.dtype)
 
 
 def as_array(tensor: Tensor) -> NumpyArray:
@@ -102,12 +117,15 @@ def waves(angles: Array) -> Array:
 
 
 def multiply(left: Array, right: Array) -> Array:
-    """``left @ right``, of matrices or of as many matrices each."""
-    if isinstance(left, Tensor):
-        return torch.bmm(left, right) if left.dim() == 3 else left @ right
-    if left.ndim == 3 or left.size * right.shape[1] <= PRODUCT:
+    """``left @ right``, of matrices, of as many matrices each, or of one matrix and many."""
+    if not isinstance(left, Tensor):
+        if left.ndim == 3 or math.prod(right.shape[:-2]) * left.size * right.shape[-1] <= PRODUCT:
+            return left @ right
+        return multiply(torch.from_numpy(left), torch.from_numpy(right)).numpy()
+    if left.ndim == right.ndim == 2:
         return left @ right
-    return (torch.from_numpy(left) @ torch.from_numpy(right)).numpy()
+    # torch.matmul may fold the many into one side, for which it copies them.
+    return torch.bmm(left if left.ndim == 3 else left.expand(len(right), -1, -1), right)
 
 
 def adjoint(matrices: Array) -> Array:

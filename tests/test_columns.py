@@ -18,7 +18,12 @@ from adqc.geometry import brick_wall, layout, wire
 def every_cut(wiring):
     sites = range(1, wiring.sites)
     chosen = [(a,) for a in sites] + [(a, b) for a in sites for b in sites] + [(3, 5, 7), (2, 4, 6)]
-    return [made for borders in chosen if (made := make_columns(wiring, borders)) is not None]
+    return [
+        made
+        for borders in chosen
+        for sliced in (False, True)
+        if (made := make_columns(wiring, borders, sliced=sliced)) is not None
+    ]
 
 
 @pytest.mark.parametrize("gate", ["cartan", "su4", "free"])

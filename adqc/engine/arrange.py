@@ -82,6 +82,10 @@ def permute_axes(items: Array, shape: Sequence[int], axes: Sequence[int]) -> Arr
     Returns:
         (count, entries).
     """
+    if axes[0] == 0 and len(axes) > 1:
+        # As many tensors more, of fewer axes.
+        parts = items.reshape(len(items) * shape[0], -1)
+        return permute_axes(parts, shape[1:], [axis - 1 for axis in axes[1:]]).reshape(len(items), -1)
     if not isinstance(items, Tensor):
         if items.size > MOST_MOVED:
             return permute_axes(torch.from_numpy(items), shape, axes).numpy()

@@ -8,20 +8,21 @@ from typing import Generic, NamedTuple
 
 from adqc.arrays import Array, Numbers, adjoint, chain, fixed, multiply, take
 from adqc.engine.arrange import permute_axes
-from adqc.engine.columns import Columns, Entries
+from adqc.engine.columns import Columns, Slice
 
 ZERO_ONE = Numbers((0.0, 1.0))
 
 
 class Made(NamedTuple, Generic[Array]):
-    """What the backward pass needs of the columns.
+    """What the backward pass needs of a slice of the columns.
 
     Args:
-        first: The first layer's entries, (columns, 2, 2), or its gates, (columns, 4, 4).
-        even: The gates of layers 2, 4, … but the last of all, (layers · columns, 8, 2).
+        first: The first layer's entries, (columns, 2, 2), or its gates, (columns, 4, 4), or in a slice behind others,
+            (columns, 8, 2).
+        even: The gates of layers 2, 4, … behind it but the last of all, (layers · columns, 8, 2).
         last: The last layer's gates where it is an even one, (columns, 2, 8); else empty.
         odd: Those of layers 1, 3, …, (layers · columns, 2, 8).
-        pairs: The start vectors of each column's two sites as one, (columns, 4, 1); None for |00>.
+        pairs: The start vectors of each column's two sites as one, (columns, 4, 1); None for |00> and behind others.
         grown: What the columns grow from, layer by layer, (columns, …, 2).
         between: What each two layers but the first do to them, (columns, 2, 32) each.
     """
@@ -35,7 +36,7 @@ class Made(NamedTuple, Generic[Array]):
     between: list[Array]
 
 
-def make_columns_of(gates: Array, columns: Columns, pairs: Array | None) -> tuple[list[Sequence[Array]], Made[Array]]:
+def build_slices(gates: Array, columns: Columns, pairs: Array | None) -> tuple[list[Array], list[Made[Array]]]:
     """The columns as the matrices that the pieces' steps apply.
 
     Args:
@@ -44,19 +45,27 @@ def make_columns_of(gates: Array, columns: Columns, pairs: Array | None) -> tupl
         pairs: The product state to begin with, (columns, 4, 1), see :class:`Made`; None for |0…0>.
 
     Returns:
-        For each piece the column that it begins with, (rows, 1), and its other ones, (rows, columns) each; and what
-        :func:`pull_columns` takes.
+        For each group of steps its matrices, (rows, columns) each; and what :func:`pull_slices` takes.
     """
-    made = _take(gates, columns, pairs)
-    return _cut(_multiply_out(made, columns), columns), made
+    entries = chain([gates, fixed(ZERO_ONE, gates)])
+    groups: list[Array] = []
+    made: list[Made[Array]] = []
+    border = columns.starts[-1]
+    for own in columns.slices:
+        taken = _take(entries, own, columns.count, None if own.first else pairs)
+        found = _multiply_out(taken, columns.count)
+        for part, axes, shape in zip((found[:border], found[border:]), own.axes, own.shapes, strict=True):
+            groups.append(permute_axes(part, (2,) * len(axes), axes).reshape(-1, *shape))
+        made.append(taken)
+    return groups, made
 
 
-def _take(gates: Array, columns: Columns, pairs: Array | None) -> Made[Array]:
-    entries: Entries = columns.entries if pairs is None else columns.given
+def _take(entries: Array, own: Slice, count: int, pairs: Array | None) -> Made[Array]:
+    places: Numbers = own.entries if pairs is None else own.given
+    sizes: tuple[int, ...] = own.sizes if pairs is None else own.given_sizes
     # One index for all is one call.
-    taken = take(chain([gates, fixed(ZERO_ONE, gates)]), entries.places)
-    count, ends = columns.count, [*accumulate(entries.sizes, initial=0)]
-    first, even, last, odd = (taken[a:b] for a, b in pairwise(ends))
+    taken = take(entries, places)
+    first, even, last, odd = (taken[a:b] for a, b in pairwise(accumulate(sizes, initial=0)))
     return Made(
         first.reshape(count, -1, 2) if pairs is None else first.reshape(count, 4, 4),
         even.reshape(-1, 8, 2),
@@ -68,11 +77,11 @@ def _take(gates: Array, columns: Columns, pairs: Array | None) -> Made[Array]:
     )
 
 
-def _multiply_out(made: Made[Array], columns: Columns) -> Array:
+def _multiply_out(made: Made[Array], count: int) -> Array:
     """The columns, (columns, entries)."""
-    count, grown = columns.count, made.grown
+    grown = made.grown
     grown.append(made.first if made.pairs is None else multiply(made.first, made.pairs).reshape(count, 2, 2))
-    grown.append(multiply(grown[0], made.odd[:count]).reshape(count, 8, 2))
+    grown.append(multiply(grown[0], made.odd[:count]).reshape(count, -1, 2))
     if len(made.even):
         made.between.extend(multiply(made.even, made.odd[count:]).reshape(-1, count, 2, 32))
     for layer in made.between:
@@ -81,46 +90,24 @@ def _multiply_out(made: Made[Array], columns: Columns) -> Array:
     return found.reshape(count, -1)
 
 
-def _cut(found: Array, columns: Columns) -> list[Sequence[Array]]:
-    """The blocks of each piece."""
-    bond: int = 2 ** (columns.depth - 1)
-    low: int
-    high: int
-    # shape: (columns, left bonds, outputs, right bonds)
-    found = permute_axes(found, (2,) * len(columns.axes), columns.axes).reshape(columns.count, bond, 4, bond)
-    edge = fixed(columns.edge, found).reshape(-1, bond)
-    blocks: list[Sequence[Array]] = []
-    for low, high in pairwise(columns.starts):
-        own = found[low]
-        start = own.reshape(-1, 1) if low else multiply(edge, own.reshape(bond, 4 * bond)).reshape(-1, 1)
-        blocks.append([start, *found[low + 1 : high].reshape(-1, bond, 4 * bond).mT])
-    # What lies beyond the last site is |0> and stays so.
-    end = found[-1].reshape(-1, 2**columns.beyond * bond)[:, :1]
-    blocks.append([end, *found[columns.starts[-1] : -1].reshape(-1, 4 * bond, bond)])
-    return blocks
-
-
-def pull_columns(grads: Sequence[Sequence[Array]], columns: Columns, made: Made[Array]) -> tuple[Array, Array | None]:
-    """The gradients of the gates, flat, and of the pairs of start vectors from those of the blocks."""
-    pulled, pulled_pairs = _pull(_pull_cut(grads, columns), made)
-    entries = columns.entries if made.pairs is None else columns.given
-    return take(chain([pulled, fixed(ZERO_ONE, pulled)]), entries.back), pulled_pairs
-
-
-def _pull_cut(grads: Sequence[Sequence[Array]], columns: Columns) -> Array:
-    """The gradient of the columns, (columns, entries), from those of the blocks."""
-    bond = 2 ** (columns.depth - 1)
-    parts: list[Array] = []
-    for number, own in enumerate(grads[:-1]):
-        edge = fixed(columns.edge, own[0]).reshape(-1, bond)
-        parts.append(own[0] if number else multiply(edge.mT, own[0].reshape(-1, 4 * bond)))
-        parts += [grad.mT for grad in own[1:]]
-    # The entries that were left out: zeros behind each one.
-    end = multiply(grads[-1][0], fixed(columns.padding, grads[-1][0]).reshape(1, -1))
-    parts += grads[-1][1:]
-    parts.append(end)
-    found = chain(parts).reshape(columns.count, -1)
-    return permute_axes(found, (2,) * len(columns.back), columns.back)
+def pull_slices(
+    grads: Sequence[Sequence[Array]], columns: Columns, made: Sequence[Made[Array]]
+) -> tuple[Array, Array | None]:
+    """The gradients of the gates, flat, and of the pairs of start vectors from those of the matrices."""
+    pulled: list[Array] = []
+    pairs: Array | None = None
+    for number, (own, taken) in enumerate(zip(columns.slices, made, strict=True)):
+        parts: list[Array] = []
+        for part, back, axes in zip(grads[2 * number : 2 * number + 2], own.back, own.axes, strict=True):
+            flat = chain(part).reshape(len(part), -1)
+            parts.append(permute_axes(flat, (2,) * len(axes), back))
+        entries, own_pairs = _pull(chain(parts).reshape(columns.count, -1), taken)
+        pulled.append(entries)
+        pairs = pairs if own_pairs is None else own_pairs
+    # What no gate has taken has no gradient.
+    pulled.append(fixed(ZERO_ONE, pulled[0]))
+    back_to_gates: Numbers = columns.back if made[0].pairs is None else columns.given_back
+    return take(chain(pulled), back_to_gates), pairs
 
 
 def _pull(grad: Array, made: Made[Array]) -> tuple[Array, Array | None]:
@@ -138,7 +125,7 @@ def _pull(grad: Array, made: Made[Array]) -> tuple[Array, Array | None]:
         grad = grad.reshape(count, -1, 32)
         layers.append(multiply(adjoint(before), grad))
         grad = multiply(grad, adjoint(layer))
-    grad = grad.reshape(count, 2, 8)
+    grad = grad.reshape(count, -1, 8)
     odd: list[Array] = [multiply(adjoint(first), grad)]
     grad = multiply(grad, adjoint(made.odd[:count]))
     pulled_pairs: Array | None = None

@@ -8,12 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adqc.arrays import Array, adjoint, as_array, as_tensor, is_small, is_traced, multiply, own_backward
+from adqc.arrays import (
+    Array,
+    adjoint,
+    as_array,
+    as_tensor,
+    fixed,
+    identity,
+    is_small,
+    is_traced,
+    multiply,
+    own_backward,
+)
 from adqc.constants import constant
 from adqc.engine.arrange import permute_axes
-from adqc.engine.column_blocks import Made, make_columns_of, pull_columns
+from adqc.engine.column_blocks import Made, build_slices, pull_slices
 from adqc.engine.columns import Columns
-from adqc.engine.pieces import Piece
+from adqc.engine.pieces import Step
 
 
 def contract_columns(
@@ -45,48 +56,78 @@ Operands = list[list[Array]]
 
 def _contract(
     gates: Array, columns: Columns, pairs: Array | None, scale: Array | None
-) -> tuple[list[Array], Made[Array], list[Sequence[Array]], Operands[Array]]:
+) -> tuple[list[Array], list[Made[Array]], list[Array], Operands[Array]]:
     """The pieces, and what the backward pass needs."""
-    blocks, made = make_columns_of(gates, columns, pairs)
+    groups, made = build_slices(gates, columns, pairs)
     pieces, operands = [], []
-    for piece, own in zip(columns.pieces, blocks, strict=True):
-        x, met = own[0], []
-        if scale is not None and piece is columns.pieces[0]:
+    for number, piece in enumerate(columns.pieces):
+        opening = columns.openings[number]
+        x = identity(2 ** (columns.depth - 1), gates) if opening is None else fixed(opening, gates)
+        if scale is not None and not number:
             x = x * scale
-        for step in piece.steps[1:]:
-            x = x.reshape((step.columns, -1) if step.before == 1 else (-1, step.columns))
+        met = []
+        for at, step in enumerate(piece.steps):
+            x = x.reshape(_operand_shape(step))
             met.append(x)
-            x = multiply(own[step.row], x) if step.before == 1 else multiply(x, own[step.row].mT)
+            x = _apply(groups[step.group][step.row], x, step)
+            if _leaves_out(columns, number, at):
+                x = x.reshape(-1, 2**columns.beyond)[:, :1]
         if piece.move is not None:
             x = permute_axes(x.reshape(1, -1), piece.move.shape, piece.move.axes)
         pieces.append(_turn(x.reshape(piece.sizes), piece.back))
         operands.append(met)
-    return pieces, made, blocks, operands
+    return pieces, made, groups, operands
+
+
+def _operand_shape(step: Step) -> tuple[int, ...]:
+    if step.before == 1:
+        return step.columns, step.behind
+    return (step.before, step.columns) if step.behind == 1 else (step.before, step.columns, step.behind)
+
+
+def _leaves_out(columns: Columns, number: int, at: int) -> bool:
+    """Whether the last column has just been applied: what lies beyond the last site is |0> and stays so."""
+    return columns.beyond > 0 and number == len(columns.pieces) - 1 and at == len(columns.slices) - 1
+
+
+def _apply(block: Array, x: Array, step: Step) -> Array:
+    if step.before == 1 or step.behind > 1:
+        return multiply(block, x)
+    return multiply(x, block.mT)
 
 
 def _turn(x: Array, axes: Sequence[int]) -> Array:
     return x.permute(*axes) if isinstance(x, Tensor) else x.transpose(axes)
 
 
-def _pull_piece(grad: Array, piece: Piece, blocks: Sequence[Array], operands: Sequence[Array]) -> list[Array]:
-    """The gradients of a piece's blocks from its own."""
+def _pull_piece(
+    grad: Array, columns: Columns, number: int, groups: Sequence[Array], operands: Sequence[Array],
+    found: Sequence[list[Any]],
+) -> Array:  # fmt: skip
+    """The gradient of what a piece begins with from its own; those of the matrices are put into ``found``."""
+    piece = columns.pieces[number]
     inverse = sorted(range(3), key=piece.back.__getitem__)
     grad = _turn(grad, inverse).reshape(1, -1)
     if piece.move is not None:
         grad = permute_axes(grad, piece.move.shape_back, piece.move.axes_back)
-    found: list[Array] = [blocks[0]] * len(blocks)
-    for step, x in zip(reversed(piece.steps[1:]), reversed(operands), strict=True):
-        block = blocks[step.row]
+    for at in range(len(piece.steps) - 1, -1, -1):
+        step, x = piece.steps[at], operands[at]
+        block = groups[step.group][step.row]
+        if _leaves_out(columns, number, at):
+            grad = multiply(grad.reshape(-1, 1), fixed(columns.padding, grad).reshape(1, -1))
         if step.before == 1:
             grad = grad.reshape(step.rows, -1)
-            found[step.row] = multiply(grad, adjoint(x))
+            found[step.group][step.row] = multiply(grad, adjoint(x))
             grad = multiply(adjoint(block), grad)
-        else:
+        elif step.behind == 1:
             grad = grad.reshape(-1, step.rows)
-            found[step.row] = multiply(grad.mT, x.conj())
+            found[step.group][step.row] = multiply(grad.mT, x.conj())
             grad = multiply(grad, block.conj())
-    found[0] = grad.reshape(blocks[0].shape)
-    return found
+        else:
+            grad = grad.reshape(step.before, step.rows, -1)
+            found[step.group][step.row] = multiply(grad, adjoint(x)).sum(0)
+            grad = multiply(adjoint(block), grad)
+    return grad
 
 
 def _flatten(nested: Any) -> Iterator[Any]:
@@ -119,8 +160,8 @@ class _Contract(torch.autograd.Function):
         if ctx.fits:
             inputs = [None if tensor is None else as_array(tensor) for tensor in inputs]
         first, *others = inputs
-        pieces, made, blocks, operands = _contract(first, columns, *others)
-        ctx.rest = made, blocks, operands
+        pieces, made, groups, operands = _contract(first, columns, *others)
+        ctx.rest = made, groups, operands
         # What torch holds can be computed again or kept elsewhere, as checkpoints do; arrays are small.
         kept = () if ctx.fits else tuple(_flatten(ctx.rest))
         ctx.rest = ctx.rest if ctx.fits else _refill(ctx.rest, iter(range(len(kept))))
@@ -136,23 +177,23 @@ class _Contract(torch.autograd.Function):
             wanted = ctx.needs_input_grad[1:]
             needed = [tensor for tensor, need in zip((gates, pairs, scale), wanted, strict=True) if need]
             pieces = _contract(gates, columns, pairs, scale)[0]
-            found = iter(torch.autograd.grad(pieces, needed, grads, create_graph=True))
-            return None, *(next(found) if need else None for need in wanted)
-        made, blocks, operands = ctx.rest if ctx.fits else _refill(ctx.rest, iter(kept))
-        sides: list[Any] = [as_array(grad) for grad in grads] if ctx.fits else list(grads)
-        pulled = [
-            _pull_piece(grad, piece, own, met)
-            for grad, piece, own, met in zip(sides, columns.pieces, blocks, operands, strict=True)
+            again = iter(torch.autograd.grad(pieces, needed, grads, create_graph=True))
+            return None, *(next(again) if need else None for need in wanted)
+        made, groups, operands = ctx.rest if ctx.fits else _refill(ctx.rest, iter(kept))
+        found: list[list[Any]] = [[None] * len(group) for group in groups]
+        openings = [
+            _pull_piece(as_array(grad) if ctx.fits else grad, columns, number, groups, met, found)
+            for number, (grad, met) in enumerate(zip(grads, operands, strict=True))
         ]
         pulled_scale = None
         if scale is not None:
-            factor = as_array(scale) if ctx.fits else scale
-            pulled_scale = as_tensor((pulled[0][0] * blocks[0][0].conj()).sum().reshape(1))
-            pulled[0][0] = pulled[0][0] * factor.conj()
-        found, own_pairs = pull_columns(pulled, columns, made)
+            assert columns.openings[0] is not None, "only pieces in between begin with an identity"
+            opening = fixed(columns.openings[0], openings[0])
+            pulled_scale = as_tensor((openings[0].reshape(-1) * opening).sum().reshape(1))
+        pulled, own_pairs = pull_slices(found, columns, made)
         return (
             None,
-            as_tensor(found).reshape(gates.shape),
+            as_tensor(pulled).reshape(gates.shape),
             None if own_pairs is None else as_tensor(own_pairs),
             pulled_scale,
         )

@@ -15,25 +15,40 @@ from adqc.arrays import Numbers
 from adqc.engine.pieces import Piece, Step, Wire, finish
 from adqc.geometry import Wiring, brick_wall
 
-# A column of a wall this deep has 2^16 entries.
-DEEPEST = 8
+# A column of a wall this deep has 2^16 entries; in two slices it may be deeper.
+DEEPEST, DEEPEST_SLICED = 8, 10
 _BITS = (0, 1)
 
 
 @dataclass(frozen=True, eq=False)
-class Entries:
-    """The entries that the products take, as places in the entries of all gates, behind which lie a zero and a one.
+class Slice:
+    """Some layers of all columns: the tensor that a column is of them, and as a matrix.
+
+    Between slices one wire goes on inside of a column, from its gate of an odd layer to its gate of the next layer.
 
     Args:
-        places: Of the first layer's gates, (columns · 4) or (columns · 16); of those of layers 2, 4, … but the last of
-            all, (layers · columns · 16); of the last layer's where it is an even one; of those of layers 1, 3, ….
+        first: The slice begins with layer 2 · first.
+        entries: The entries that the products take where the product state is |0…0> (a slice behind others sees
+            nothing of it): of the gates of the first layer, of layers 2, 4, … behind that one, of the last layer where
+            it is an even one, and of the odd layers, those of all columns one after another. They are places in the
+            entries of all gates, behind which lie a zero and a one.
         sizes: How many each of these four are.
-        back: Where each entry of the gates has been put; behind all of them where it is taken nowhere.
+        given: As ``entries``, where the product state is given.
+        given_sizes: As ``sizes``.
+        axes: The permutation of a column's axes that makes a matrix of it, for pieces that are contracted to the right,
+            and for the last one, which is contracted to the left.
+        back: What undoes these.
+        shapes: Rows and columns of these matrices.
     """
 
-    places: Numbers
+    first: int
+    entries: Numbers
     sizes: tuple[int, ...]
-    back: Numbers
+    given: Numbers
+    given_sizes: tuple[int, ...]
+    axes: tuple[tuple[int, ...], tuple[int, ...]]
+    back: tuple[tuple[int, ...], tuple[int, ...]]
+    shapes: tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,54 +62,60 @@ class Columns:
         sites: Number of sites Q.
         depth: Number of layers, at least 2.
         starts: For each piece the number of its first column.
-        entries: The gates' entries where the product state is |0…0>: of the first layer's only those that |0> meets.
-        given: The same where the product state is given.
-        axes: The permutation that makes (left bonds, outputs, right bonds) of a column's axes.
-        edge: What the wire of site 0 does between the layers, (outputs of that site, left bonds), row by row.
-        pieces: How the columns are put together.
+        slices: The layers in one or two.
+        openings: What each piece begins with: for the first one what the wire of site 0 does between the layers, for
+            the last one |0> on all bonds, for others None, the identity of their left bonds.
+        pieces: How the columns are put together. A step's group is twice the slice's number, and one more in the last
+            piece; its row is the number of the column, in the last piece counted from its own first one.
+        back: Where each entry of the gates lies in the entries of all slices where the product state is |0…0>, behind
+            which lies a zero.
+        given_back: The same where the product state is given.
 
     Attributes:
         count: Number of columns.
         size: How many entries all columns have, or what they are applied to, whichever is more.
         beyond: How many outputs of the last column lie beyond the last site.
-        padding: A one, and zeros for the entries of the last column that are left out behind each one that is kept.
-        back: The permutation that undoes ``axes``.
+        padding: A one, and zeros for the entries that are left out there.
     """
 
     sites: int
     depth: int
     starts: tuple[int, ...]
-    entries: Entries
-    given: Entries
-    axes: tuple[int, ...]
-    edge: Numbers
+    slices: tuple[Slice, ...]
+    openings: tuple[Numbers | None, ...]
     pieces: tuple[Piece, ...]
+    back: Numbers
+    given_back: Numbers
 
     count: int = field(init=False)
     size: int = field(init=False)
     beyond: int = field(init=False)
     padding: Numbers = field(init=False)
-    back: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         # No properties: torch.compile reads fields only.
-        count = (self.sites + 1) // 2
-        object.__setattr__(self, "count", count)
+        count, beyond = (self.sites + 1) // 2, _beyond(self.sites, self.depth)
         applied = sum(step.before * step.columns * step.behind for piece in self.pieces for step in piece.steps)
-        object.__setattr__(self, "size", max(count << len(self.axes), applied))
-        beyond = 2 * count + 1 - self.depth % 2 - self.sites
+        object.__setattr__(self, "count", count)
+        object.__setattr__(self, "size", max(applied, *(count << len(own.axes[0]) for own in self.slices)))
         object.__setattr__(self, "beyond", beyond)
-        object.__setattr__(self, "padding", Numbers((1.0,) + (0.0,) * (2 ** (beyond + self.depth - 1) - 1)))
-        object.__setattr__(self, "back", tuple(sorted(range(len(self.axes)), key=self.axes.__getitem__)))
+        object.__setattr__(self, "padding", Numbers((1.0,) + (0.0,) * (2**beyond - 1)))
 
 
-def make_columns(wiring: Wiring, borders: Sequence[int], *, ranks: Sequence[int] | None = None) -> Columns | None:
+def _beyond(sites: int, depth: int) -> int:
+    return sites % 2 + 1 - depth % 2
+
+
+def make_columns(
+    wiring: Wiring, borders: Sequence[int], *, ranks: Sequence[int] | None = None, sliced: bool = False
+) -> Columns | None:
     """The columns of a brick wall.
 
     Args:
         wiring: The sequence of gates.
         borders: The first site of each piece but the first one.
         ranks: For each site its place in the order that the outputs of its piece shall have; None for site order.
+        sliced: Whether the layers are taken in two slices: less arithmetic for deep walls, more products.
 
     Returns:
         The columns; None where the circuit is no brick wall of gates on two sites, too deep or too short, or where a
@@ -102,7 +123,9 @@ def make_columns(wiring: Wiring, borders: Sequence[int], *, ranks: Sequence[int]
     """
     sites, depth = wiring.sites, len(wiring.layers)
     odd = depth % 2
-    if not 2 <= depth <= DEEPEST or sites < 3 or wiring != brick_wall(sites, depth):
+    if not (4 if sliced else 2) <= depth <= (DEEPEST_SLICED if sliced else DEEPEST):
+        return None
+    if sites < 3 or wiring != brick_wall(sites, depth):
         return None
     # In walls of even depth the last gates lie across the columns.
     if not borders or any(border % 2 == odd for border in borders):
@@ -111,108 +134,146 @@ def make_columns(wiring: Wiring, borders: Sequence[int], *, ranks: Sequence[int]
     count = (sites + 1) // 2
     if starts[1] < 1 or any(a >= b for a, b in pairwise(starts)) or starts[-1] >= count:
         return None
-    names, left, outputs, right = _name_axes(depth)
+    pairs = depth // 2
+    ends = [0, (pairs + 1) // 2, pairs] if sliced else [0, pairs]
+    slices = tuple(_make_slice(wiring, first, last) for first, last in pairwise(ends))
+    edge = Numbers(_edge(depth, rows_first=not sliced))
+    ends_in_zero = Numbers((1.0,) + (0.0,) * (2 ** (depth - 1) - 1))
     return Columns(
         sites,
         depth,
         starts,
-        *_find_entries(wiring, count),
-        tuple(names.index(name) for name in (*left, *outputs, *right)),
-        _edge(depth, left),
-        tuple(_make_piece(wiring, starts, number, ranks) for number in range(len(starts))),
+        slices,
+        (edge, *(None,) * (len(starts) - 2), ends_in_zero),
+        tuple(_make_piece(wiring, starts, number, slices, ranks) for number in range(len(starts))),
+        _find_back([own.entries for own in slices], 16 * len(wiring.gates)),
+        _find_back([own.given for own in slices], 16 * len(wiring.gates)),
     )
 
 
-def _name_axes(depth: int) -> tuple[list[str], list[str], list[str], list[str]]:
-    """A column's axes as the products leave them; those that are left bonds, outputs and right bonds, in order.
+def _make_slice(wiring: Wiring, first: int, last: int) -> Slice:
+    """The slice of layers 2 · first to 2 · last - 1, and of the one behind where that is the last of all."""
+    depth = len(wiring.layers)
+    final = last == depth // 2
+    names, left, outputs, right = _name_axes(first, last, final=final, odd=bool(final and depth % 2))
+    inputs = ["s"] if first else []
+    # The wire that goes on lies beside the next slice's bonds.
+    forms = [(right + outputs, left), (left + outputs, right)]
+    if final and not first:
+        forms[0] = (outputs + right, left)
+    forms = [(rows, inputs + columns) for rows, columns in forms]
+    axes = tuple(tuple(names.index(name) for name in rows + columns) for rows, columns in forms)
+    back = tuple(tuple(sorted(range(len(own)), key=own.__getitem__)) for own in axes)
+    shapes = tuple((2 ** len(rows), 2 ** len(columns)) for rows, columns in forms)
+    entries, sizes = _find_entries(wiring, first, last, given=False)
+    given, given_sizes = _find_entries(wiring, first, last, given=True)
+    return Slice(
+        first, Numbers(entries), sizes, Numbers(given), given_sizes, (axes[0], axes[1]), (back[0], back[1]),
+        (shapes[0], shapes[1]),
+    )  # fmt: skip
+
+
+def _name_axes(first: int, last: int, *, final: bool, odd: bool) -> tuple[list[str], list[str], list[str], list[str]]:
+    """A slice's axes as the products leave them; those that are left bonds, outputs and right bonds, in order.
 
     The gate of layer 2t gets l from the left and s from the layer before, and gives a to the left and b to the gate of
     layer 2t + 1. That one gets b and, from the right, r, and gives d to the right and c, which is the next s.
     """
-    pairs, odd = depth // 2, depth % 2
-    names = ["a0", "d0", "r0"] + [f"{kind}{t}" for t in range(1, pairs) for kind in "aldr"]
-    names += [f"{kind}{pairs}" for kind in "lab"] if odd else [f"c{pairs - 1}"]
-    left = ["a0"] + [f"{kind}{t}" for t in range(1, pairs) for kind in "la"] + [f"l{pairs}"] * odd
-    right = ["r0"] + [name for t in range(1, pairs) for name in (f"d{t - 1}", f"r{t}")] + [f"d{pairs - 1}"] * odd
-    outputs = [f"a{pairs}", f"b{pairs}"] if odd else [f"c{pairs - 1}", f"d{pairs - 1}"]
+    names = ["s", *(f"{kind}{first}" for kind in "aldr")] if first else ["a0", "d0", "r0"]
+    names += [f"{kind}{t}" for t in range(first + 1, last) for kind in "aldr"]
+    names += [f"{kind}{last}" for kind in "lab"] if odd else [f"c{last - 1}"]
+    left = [name for t in range(first, last) for name in (f"l{t}", f"a{t}") if name != "l0"] + [f"l{last}"] * odd
+    right = [name for t in range(first, last) for name in (f"r{t}", f"d{t}")]
+    outputs = [f"a{last}", f"b{last}"] if odd else [f"c{last - 1}"]
+    if final and not odd:
+        outputs.append(right.pop())
     return names, left, outputs, right
 
 
-def _find_entries(wiring: Wiring, count: int) -> tuple[Entries, Entries]:
+def _find_entries(wiring: Wiring, first: int, last: int, *, given: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
     number = {(layer, gate[0]): k for k, (layer, gate) in enumerate(zip(wiring.layer_of, wiring.gates, strict=True))}
     depth, zero = len(wiring.layers), 16 * len(wiring.gates)
 
-    def find(names: str, layers: range, shift: int = 0, *, given: str = "") -> tuple[int, ...]:
+    def find(names: str, layers: range, shift: int = 0) -> tuple[int, ...]:
         """The entries of a gate [out, out, in, in] = "abls" for all columns, its axes in the order of ``names``."""
         found = []
-        for layer, column, bits in product(layers, range(count), product(_BITS, repeat=len(names))):
-            value = dict(zip(names, bits, strict=True)) | dict.fromkeys(given, 0)
+        for layer, column, bits in product(layers, range((wiring.sites + 1) // 2), product(_BITS, repeat=len(names))):
+            # An input without a name is |0>.
+            value = dict.fromkeys("ls", 0) | dict(zip(names, bits, strict=True))
             into, out = 2 * value["l"] + value["s"], 2 * value["a"] + value["b"]
             gate = number.get((layer, 2 * column + shift))
             found.append(zero + (out == into) if gate is None else 16 * gate + 4 * out + into)
         return tuple(found)
 
-    odd = depth % 2
+    start = 2 * first
+    ends = depth - 1 if depth % 2 and last == depth // 2 else depth
     parts = [
-        find("salb", range(2, depth - odd, 2)),
-        find("slab", range(depth - odd, depth, 2)),
+        find("salb" if first else "abls" if given else "ab", range(start, start + 1)),
+        find("salb", range(start + 2, 2 * last, 2)),
+        find("slab", range(ends, depth, 2)),
         # Its inputs are b and r, its outputs c and d, taken in the order b, d, r, c.
-        find("lbsa", range(1, depth, 2), 1),
+        find("lbsa", range(start + 1, 2 * last, 2), 1),
     ]
-    starting, given = ([first, *parts] for first in (find("ab", range(1), given="ls"), find("abls", range(1))))
-    plain, full = (_gather(own, zero) for own in (starting, given))
-    return plain, full
+    return sum(parts, ()), tuple(map(len, parts))
 
 
-def _gather(parts: Sequence[tuple[int, ...]], count: int) -> Entries:
-    places = sum(parts, ())
+def _find_back(entries: Sequence[Numbers], count: int) -> Numbers:
     # Each entry lies in one column, and there in one layer.
-    known = {place: at for at, place in enumerate(places)}
-    back = [known.get(entry, len(places)) for entry in range(count)]
-    return Entries(Numbers(places), tuple(map(len, parts)), Numbers(tuple(back)))
+    places = {place: at for at, place in enumerate(place for own in entries for place in own.values)}
+    total = sum(len(own.values) for own in entries)
+    return Numbers(tuple(places.get(entry, total) for entry in range(count)))
 
 
-def _edge(depth: int, left: Sequence[str]) -> Numbers:
-    """Nothing is left of site 0: what a gate gives there is what the next one gets, in the end the site's output."""
-    pairs = depth // 2
+def _edge(depth: int, *, rows_first: bool) -> tuple[float, ...]:
+    """Nothing is left of site 0: what a gate gives there is what the next one gets, in the end the site's output.
+
+    The entries (outputs of that site, left bonds), row by row or column by column.
+    """
+    pairs, odd = depth // 2, depth % 2
+    _, left, _, _ = _name_axes(0, pairs, final=True, odd=bool(odd))
     found = []
-    for out in (None,) if depth % 2 else _BITS:
+    for out in (None,) if odd else _BITS:
         for bits in product(_BITS, repeat=len(left)):
             value = dict(zip(left, bits, strict=True))
-            goes_on = all(value[f"a{t - 1}"] == value[f"l{t}"] for t in range(1, pairs + depth % 2))
+            goes_on = all(value[f"a{t - 1}"] == value[f"l{t}"] for t in range(1, pairs + odd))
             found.append(float(goes_on and out in (None, value[f"a{pairs - 1}"])))
-    return Numbers(tuple(found))
+    if rows_first or odd:
+        return tuple(found)
+    half = len(found) // 2
+    return tuple(entry for pair in zip(found[:half], found[half:], strict=True) for entry in pair)
 
 
-def _make_piece(wiring: Wiring, starts: Sequence[int], number: int, ranks: Sequence[int] | None) -> Piece:
+def _make_piece(
+    wiring: Wiring, starts: Sequence[int], number: int, slices: Sequence[Slice], ranks: Sequence[int] | None
+) -> Piece:
     sites, depth = wiring.sites, len(wiring.layers)
     bond, even = depth - 1, 1 - depth % 2
     low, high = (*starts, (sites + 1) // 2)[number : number + 2]
-    own = list(range(2 * low + even * bool(low), min(2 * high + even, sites)))
-    bonds = bond * (bool(number) + (number < len(starts) - 1))
     last = number == len(starts) - 1
-    # The last piece begins at the end of the chain: nothing is open there.
-    order = range(high - 1, low - 1, -1) if last else range(low, high)
-    steps = []
-    known = 0
-    for column in order:
-        done = _outputs_of(column, sites, even)
-        if not known:
-            known = len(done) + bonds
-            steps.append(Step(number, 0, None, 1, 1, 1, 2**known))
-            continue
-        before, behind = (1, 2 ** (known - bond)) if last else (2 ** (known - bond), 1)
-        row = column - low + last
-        steps.append(Step(number, row, None, before, 2**bond, behind, 2 ** (bond + len(done))))
-        known += len(done)
     # Bonds lie on no site: these numbers only tell them apart.
-    left, right = [(-1, k) for k in range(bond) if number], [(-2, k) for k in range(bond) if not last]
-    outputs = [(site, depth) for site in own]
-    ranked: list[Wire] = outputs if ranks is None else sorted(outputs, key=lambda wire: ranks[wire[0]])
-    return finish(steps, [*left, *outputs, *right], left=left, outputs=ranked, right=right, closed=False)
-
-
-def _outputs_of(column: int, sites: int, even: int) -> list[int]:
-    """The sites whose outputs a column holds; site 0 is left over in walls of even depth, and goes with the first."""
-    found = [site for site in (2 * column + even, 2 * column + even + 1) if site < sites]
-    return [0, *found] if even and not column else found
+    left: list[Wire] = [(-1, k) for k in range(bond) if number]
+    right: list[Wire] = [(-2, k) for k in range(bond) if not last]
+    outputs: list[Wire] = [] if number else [(0, depth)] * even
+    # What lies beside the bonds that the next column takes.
+    others = left + outputs if not last else []
+    steps = []
+    # The last piece begins at the end of the chain: nothing is open there.
+    for column in range(high - 1, low - 1, -1) if last else range(low, high):
+        row = column - low if last else column
+        own: list[Wire] = [(site, depth) for site in (2 * column + even, 2 * column + even + 1) if site < sites]
+        count = 2 ** len(others)
+        if len(slices) == 1:
+            before, behind = (1, count) if last else (count, 1)
+            # The column's outputs beyond the last site are left out behind it.
+            steps.append(Step(last, row, None, before, 2**bond, behind, 2 ** (bond + 2)))
+        else:
+            (rows, columns), (more_rows, more) = (made.shapes[last] for made in slices)
+            steps.append(Step(last, row, None, 1, columns, more // 2 * count, rows))
+            steps.append(Step(2 + last, row, None, rows // 2, more, count, more_rows))
+        others = others + own if len(slices) == 1 and not last else own + others
+        outputs = outputs + own
+    outputs.sort()
+    bonds = left if last else right
+    axes = others + bonds if len(slices) == 1 and not last else bonds + others
+    ranked = outputs if ranks is None else sorted(outputs, key=lambda wire: ranks[wire[0]])
+    return finish(steps, axes, left=left, outputs=ranked, right=right, closed=False)

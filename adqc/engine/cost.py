@@ -47,7 +47,8 @@ def piece_cost(piece: Piece) -> float:
     found = sum(step_cost(step) for step in piece.steps)
     if piece.move is not None:
         left, sites, right = piece.shape
-        found += copy(left * sites * right, piece.move.run)
+        # Behind axes that stay ahead, entries are looked up.
+        found += copy(left * sites * right, piece.move.run if piece.move.axes[0] else max(16, piece.move.run))
     return found
 
 
@@ -55,9 +56,9 @@ def program_cost(program: Program | Columns) -> float:
     """All pieces, and the blocks that they are made of."""
     found = sum(piece_cost(piece) for piece in program.pieces)
     if isinstance(program, Columns):
-        entries = program.count << len(program.axes)
         # The last layer makes most entries; then they are brought into order.
-        return found + (16 + 2 * program.depth) * CALL + copy(entries)
+        made = [program.count << len(own.axes[0]) for own in program.slices]
+        return found + (12 * len(made) + 2 * program.depth) * CALL + sum(map(copy, made))
     for group in program.groups:
         rows, columns = group.shape
         entries = group.count * rows * columns

@@ -13,8 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from adqc.arrays import own_backward
 from adqc.engine.arrange import move_axes, move_back
 from adqc.engine.blocks import build_blocks
-from adqc.engine.column_blocks import make_columns_of
-from adqc.engine.column_pass import contract_columns, pair_up
+from adqc.engine.column_pass import contract_columns
 from adqc.engine.columns import Columns
 from adqc.engine.pieces import Piece, Step
 from adqc.engine.products import pull_matrix, spread
@@ -44,8 +43,7 @@ def run_program(
     Returns:
         For each piece (left bonds, 2^sites, right bonds), the sites in the order that the program says.
     """
-    large = any(is_large(piece, gates) for piece in program.pieces)
-    if isinstance(program, Columns) and not large:
+    if isinstance(program, Columns):
         return contract_columns(gates, program, start=start, scale=None if scale is None else scale.to(gates.dtype))
     one = gates.new_ones(1)
     first = one if scale is None else scale.to(gates.dtype).reshape(1)
@@ -58,7 +56,7 @@ def run_on(state: Tensor, gates: Tensor, program: Program, *, unitary: bool = Fa
 
 
 def _run(
-    tensors: Sequence[Tensor], gates: Tensor, program: Program | Columns, start: Tensor | None, unitary: bool
+    tensors: Sequence[Tensor], gates: Tensor, program: Program, start: Tensor | None, unitary: bool
 ) -> list[Tensor]:
     blocks: list[Sequence[Tensor]]
     if own_backward() and any(is_large(piece, gates) for piece in program.pieces):
@@ -74,10 +72,8 @@ def _run(
     return found
 
 
-def _build(gates: Tensor, program: Program | Columns, start: Tensor | None) -> list[Sequence[Tensor]]:
+def _build(gates: Tensor, program: Program, start: Tensor | None) -> list[Sequence[Tensor]]:
     """The blocks of each kind."""
-    if isinstance(program, Columns):
-        return make_columns_of(gates, program, None if start is None else pair_up(start, program))[0]
     return [group.unbind(0) for group in build_blocks(gates, program, start)]
 
 

@@ -92,7 +92,10 @@ def finish(
     # The three stay in the order that is cheapest to reach: a matrix product takes them in any.
     orders = permutations(range(3))
     moves = [(find_move(axes, [wire for k in order for wire in parts[k]]), order) for order in orders]
-    move, order = min(moves, key=lambda pair: 0 if pair[0] is None else 1 / pair[0].run + len(pair[0].axes))
+    # Axes that stay ahead of all others need not be moved.
+    move, order = min(
+        moves, key=lambda pair: 0 if pair[0] is None else 1 / pair[0].run + len(pair[0].axes) - (not pair[0].axes[0])
+    )
     sizes = [2 ** len(part) for part in parts]
     back = tuple(order.index(k) for k in range(3))
     sites = tuple(site for site, _ in outputs)

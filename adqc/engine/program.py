@@ -112,13 +112,14 @@ def make_program(
 
 def find_programs(wiring: Wiring, split: Split, *, ranks: Sequence[int] | None = None) -> list[Program | Columns]:
     """The ways to contract the pieces that are worth comparing: in columns, where there are such, and in blocks."""
-    columns = None
+    columns: list[Program | Columns] = []
     if set(split.bonds) == {len(wiring.layers) - 1}:
-        columns = make_columns(wiring, [sites.start for sites in split.sites[1:]], ranks=ranks)
+        borders = [sites.start for sites in split.sites[1:]]
+        made = (make_columns(wiring, borders, ranks=ranks, sliced=sliced) for sliced in (False, True))
+        columns = [own for own in made if own is not None]
     # Where there are columns, blocks are no better or, in deep walls, small ones.
-    fusions = FUSIONS if columns is None else FUSIONS[:1]
-    programs: list[Program | Columns] = [] if columns is None else [columns]
-    return programs + [make_program(wiring, split, fusion, ranks=ranks) for fusion in fusions]
+    fusions = FUSIONS[:1] if columns else FUSIONS
+    return columns + [make_program(wiring, split, fusion, ranks=ranks) for fusion in fusions]
 
 
 class _Maker:
