@@ -18,8 +18,11 @@ from adqc.experiments.methods import CIRCUITS, FLAT, TITLES
 from adqc.experiments.recipe import load_recipe
 
 HERE = Path(__file__).parent
-FC2 = ("dense.epochs=3", "finetune.epochs=4", 'finetune.schedule="one-cycle"', "finetune.lr=5e-3")
-LENET = ("train_images=20000", *FC2, "finetune.lr=1e-2", "finetune.batch_size=64")
+FC2 = (
+    "dense.epochs=3", "finetune.epochs=4", 'finetune.schedule="one-cycle"', "finetune.lr=1e-2",
+    "finetune.batch_size=64",
+)  # fmt: skip
+LENET = ("train_images=20000", *FC2)
 RIVALS = ("frozen", "hashing", "low-rank", "tensor-train", "quantised-train", "pruned", "narrow", "dense")
 CONVOLUTIONS = ("tucker", "cp")
 # Name of the recipe: budgets, seeds, starts, methods, changes of the recipe.
