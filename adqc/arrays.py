@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from adqc.constants import constant
 
@@ -33,8 +34,18 @@ def own_backward() -> bool:
 
 
 def is_traced() -> bool:
-    """Whether torch.compile or torch.func looks on, which take plain functions of torch only."""
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    """Whether somebody looks on who takes plain functions of torch only.
+
+    These are torch.compile, torch.func, forward-mode differentiation, torch.jit.trace and dispatch modes, such as the
+    counter of operations.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or torch._C._get_tracing_state() is not None
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
 
 
 def is_small(tensor: Tensor, entries: int) -> bool:
@@ -87,9 +98,15 @@ def identity(size: int, like: Array) -> Array:
 
 
 def as_array(tensor: Tensor) -> NumpyArray:
-    """The same numbers in the same memory; only for tensors on the CPU."""
-    found: NumpyArray = tensor.detach().numpy()
+    """The same numbers, in the same memory where that is possible; only for tensors on the CPU."""
+    # Forced, as a gradient may be a conjugate that is yet to be taken.
+    found: NumpyArray = tensor.numpy(force=True)
     return found
+
+
+def silently() -> np.errstate:
+    """Where numbers grow beyond all bounds, numpy shall say as little as torch does."""
+    return np.errstate(all="ignore")
 
 
 def as_tensor(array: Array) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adqc.arrays import Array, Numbers, as_array, fixed, is_small, is_traced, own_backward, waves
+from adqc.arrays import Array, Numbers, as_array, fixed, is_small, is_traced, own_backward, silently, waves
 
 
 def cartan_matrices(params: Tensor) -> Tensor:
@@ -28,7 +28,8 @@ def cartan_matrices(params: Tensor) -> Tensor:
         return found
     if is_traced() or not is_small(params, params.numel()):
         return _matrices(params)[0]
-    return torch.from_numpy(_matrices(as_array(params))[0])
+    with silently():
+        return torch.from_numpy(_matrices(as_array(params))[0])
 
 
 def _matrices(params: Array) -> tuple[Array, Array]:
@@ -53,7 +54,8 @@ class _Cartan(torch.autograd.Function):
     def forward(ctx: Any, params: Tensor) -> Tensor:
         ctx.small = is_small(params, params.numel())
         if ctx.small:
-            found, known = map(torch.from_numpy, _matrices(as_array(params)))
+            with silently():
+                found, known = map(torch.from_numpy, _matrices(as_array(params)))
         else:
             found, known = _matrices(params)
         ctx.save_for_backward(params, known)
@@ -66,7 +68,10 @@ class _Cartan(torch.autograd.Function):
         params, known = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _pull(grad, _matrices(params)[1])
-        return torch.from_numpy(_pull(as_array(grad), as_array(known))) if ctx.small else _pull(grad, known)
+        if not ctx.small:
+            return _pull(grad, known)
+        with silently():
+            return torch.from_numpy(_pull(as_array(grad), as_array(known)))
 
 
 # cos x cos y cos z is the mean of cos(±x ± y + z) over the signs.

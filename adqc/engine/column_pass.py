@@ -19,6 +19,7 @@ from adqc.arrays import (
     is_traced,
     multiply,
     own_backward,
+    silently,
 )
 from adqc.constants import constant
 from adqc.engine.arrange import permute_axes
@@ -39,7 +40,8 @@ def contract_columns(
     if is_traced() or not is_small(gates, columns.size):
         return _contract(gates, columns, pairs, scale)[0]
     arrays = (None if tensor is None else as_array(tensor) for tensor in (pairs, scale))
-    return [torch.from_numpy(piece) for piece in _contract(as_array(gates), columns, *arrays)[0]]
+    with silently():
+        return [torch.from_numpy(piece) for piece in _contract(as_array(gates), columns, *arrays)[0]]
 
 
 def pair_up(start: Tensor, columns: Columns) -> Tensor:
@@ -160,7 +162,8 @@ class _Contract(torch.autograd.Function):
         if ctx.fits:
             inputs = [None if tensor is None else as_array(tensor) for tensor in inputs]
         first, *others = inputs
-        pieces, made, groups, operands = _contract(first, columns, *others)
+        with silently():
+            pieces, made, groups, operands = _contract(first, columns, *others)
         ctx.rest = made, groups, operands
         # What torch holds can be computed again or kept elsewhere, as checkpoints do; arrays are small.
         kept = () if ctx.fits else tuple(_flatten(ctx.rest))
@@ -180,17 +183,18 @@ class _Contract(torch.autograd.Function):
             again = iter(torch.autograd.grad(pieces, needed, grads, create_graph=True))
             return None, *(next(again) if need else None for need in wanted)
         made, groups, operands = ctx.rest if ctx.fits else _refill(ctx.rest, iter(kept))
-        found: list[list[Any]] = [[None] * len(group) for group in groups]
-        openings = [
-            _pull_piece(as_array(grad) if ctx.fits else grad, columns, number, groups, met, found)
-            for number, (grad, met) in enumerate(zip(grads, operands, strict=True))
-        ]
-        pulled_scale = None
-        if scale is not None:
-            assert columns.openings[0] is not None, "only pieces in between begin with an identity"
-            opening = fixed(columns.openings[0], openings[0])
-            pulled_scale = as_tensor((openings[0].reshape(-1) * opening).sum().reshape(1))
-        pulled, own_pairs = pull_slices(found, columns, made)
+        with silently():
+            found: list[list[Any]] = [[None] * len(group) for group in groups]
+            openings = [
+                _pull_piece(as_array(grad) if ctx.fits else grad, columns, number, groups, met, found)
+                for number, (grad, met) in enumerate(zip(grads, operands, strict=True))
+            ]
+            pulled_scale = None
+            if scale is not None:
+                assert columns.openings[0] is not None, "only pieces in between begin with an identity"
+                opening = fixed(columns.openings[0], openings[0])
+                pulled_scale = as_tensor((openings[0].reshape(-1) * opening).sum().reshape(1))
+            pulled, own_pairs = pull_slices(found, columns, made)
         return (
             None,
             as_tensor(pulled).reshape(gates.shape),

@@ -1,0 +1,93 @@
+"""Numpy's arrays in torch's place: nobody shall be able to tell."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch.autograd import forward_ad
+from torch.utils.flop_counter import FlopCounterMode
+
+from adqc import BrickWall, Circuit, arrays
+from adqc.engine.evolve import run_program
+from adqc.engine.materialise import make_plan
+
+
+def wall(gate="cartan", depth=4):
+    return BrickWall((16, 20), Circuit(gate=gate, depth=depth), dtype=torch.float64)
+
+
+def test_what_runs_where():
+    assert arrays.is_small(torch.zeros(3), 3)
+    assert not arrays.is_small(torch.zeros(3), arrays.SMALL + 1)
+    assert not arrays.is_small(torch.zeros(3, device="meta"), 3)
+
+
+@pytest.mark.parametrize("small", [0, arrays.SMALL])
+def test_products_of_all_kinds(small, monkeypatch):
+    monkeypatch.setattr(arrays, "PRODUCT", small)
+    one, many, more = torch.randn(3, 4), torch.randn(5, 3, 4), torch.randn(5, 4, 2)
+    for left, right in ((one, more[0]), (many, more), (one, more)):
+        found = arrays.multiply(left.numpy(), right.numpy())
+        torch.testing.assert_close(torch.from_numpy(found), left @ right)
+        torch.testing.assert_close(arrays.multiply(left, right), left @ right)
+
+
+@pytest.mark.parametrize("bad", [float("inf"), float("nan"), 1e300])
+def test_no_warnings_where_numbers_have_no_bounds(bad):
+    for gate in ("cartan", "free"):
+        own = wall(gate)
+        with torch.no_grad():
+            own.gates.fill_(bad)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            own().sum().backward()
+            with torch.no_grad():
+                own()
+        assert not own.gates.grad.isfinite().all() or gate == "cartan"
+
+
+def test_a_gradient_may_be_a_conjugate_yet_to_be_taken():
+    own = wall("cartan-su4")
+    gates = own.matrices().detach().requires_grad_()
+    columns = make_plan(own.wiring, own.layout).head
+    left, right = run_program(gates, columns)
+    seed = torch.randn_like(left)
+    found = torch.autograd.grad((left.conj() * seed).sum().real + right.abs().square().sum(), gates)[0]
+    left, right = run_program(gates, columns)
+    due = torch.autograd.grad((left * seed.conj()).sum().real + right.abs().square().sum(), gates)[0]
+    torch.testing.assert_close(found, due)
+
+
+# torch warns of what it uses itself.
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_forward_mode():
+    own = wall()
+    tangent = torch.randn_like(own.gates)
+    due = torch.func.jvp(lambda gates: own.build(gates, own.scale), (own.gates.detach(),), (tangent,))[1]
+    for mode in (torch.no_grad, torch.enable_grad):
+        with mode(), forward_ad.dual_level():
+            found = own.build(forward_ad.make_dual(own.gates.detach(), tangent), own.scale)
+            torch.testing.assert_close(forward_ad.unpack_dual(found).tangent, due)
+
+
+def test_whoever_looks_on_sees_all_operations(monkeypatch):
+    own = wall()
+    counts = []
+    for small in (arrays.SMALL, 0):
+        monkeypatch.setattr(arrays, "SMALL", small)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            own()
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1]
+
+
+# torch warns of what it uses itself.
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_traced_wall_follows_its_parameters():
+    own = wall()
+    with torch.no_grad():
+        traced = torch.jit.trace(own, (), check_trace=False)
+        own.gates.add_(0.3)
+        torch.testing.assert_close(traced(), own())
