@@ -6,6 +6,7 @@ import gc
 import os
 import statistics
 import time
+import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -131,8 +132,9 @@ def inference(layer: nn.Module, x: Tensor) -> Work:
 def peak_bytes(work: Work, device: torch.device) -> int:
     """The most memory that a call holds at one time beyond what was held before it.
 
-    On the CPU from the allocator's own record (every allocation and release, as torch's profiler keeps it), on a CUDA
-    device from its allocator's peak. The call is made once before, so that nothing kept for later is counted.
+    On the CPU from the allocator's own record (every allocation and release, as torch's profiler keeps it), to which the
+    peak of Python's and numpy's allocations is added (as if both came at one time); on a CUDA device from its
+    allocator's peak. The call is made once before, so that nothing kept for later is counted.
     """
     work()
     if device.type == "cuda":
@@ -153,7 +155,11 @@ def peak_bytes(work: Work, device: torch.device) -> int:
     for _, change in events:
         held += change
         most = max(most, held)
-    return most
+    tracemalloc.start()
+    work()
+    _, others = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most + others
 
 
 def held_bytes(module: nn.Module) -> int:
