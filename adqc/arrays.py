@@ -48,9 +48,22 @@ def is_traced() -> bool:
     )
 
 
+def is_many() -> bool:
+    """Whether it is torch.func.vmap that looks on, and nobody else."""
+    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+        return False
+    stack = torch._C._functorch.get_interpreter_stack() or []
+    return all(level.key() == torch._C._functorch.TransformType.Vmap for level in stack) and len(stack) == 1
+
+
 def is_small(tensor: Tensor, entries: int) -> bool:
     """Whether numpy is the faster way: on the CPU, with few entries."""
-    return type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu" and entries <= SMALL
+    return entries <= SMALL and tensor.device.type == "cpu" and is_plain(tensor)
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor holds its own numbers; gradients that torch takes in batches do not."""
+    return type(tensor) in (Tensor, nn.Parameter) and not torch._C._functorch.is_legacy_batchedtensor(tensor)
 
 
 class Numbers:
@@ -134,15 +147,18 @@ def waves(angles: Array) -> Array:
 
 
 def multiply(left: Array, right: Array) -> Array:
-    """``left @ right``, of matrices, of as many matrices each, or of one matrix and many."""
+    """``left @ right``, of matrices or of as many matrices each; where there is but one it serves all."""
     if not isinstance(left, Tensor):
-        if left.ndim == 3 or math.prod(right.shape[:-2]) * left.size * right.shape[-1] <= PRODUCT:
+        items = max(math.prod(left.shape[:-2]), math.prod(right.shape[:-2]))
+        if items * left.shape[-2] * left.shape[-1] * right.shape[-1] <= PRODUCT:
             return left @ right
         return multiply(torch.from_numpy(left), torch.from_numpy(right)).numpy()
-    if left.ndim == right.ndim == 2:
-        return left @ right
-    # torch.matmul may fold the many into one side, for which it copies them.
-    return torch.bmm(left if left.ndim == 3 else left.expand(len(right), -1, -1), right)
+    return torch.bmm(left, right) if left.ndim == 3 and len(left) == len(right) else left @ right
+
+
+def swap(items: Array) -> Array:
+    """The first two axes exchanged."""
+    return items.transpose(0, 1) if isinstance(items, Tensor) else items.swapaxes(0, 1)
 
 
 def adjoint(matrices: Array) -> Array:

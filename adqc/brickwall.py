@@ -182,6 +182,10 @@ class BrickWall(nn.Module):
         params = self._all_parameters(gates)
         return self.family.matrices(params.float() if params.dtype.itemsize < 4 else params)
 
+    def is_ready(self) -> bool:
+        """Whether the tensor has been made already, together with others; see :func:`adqc.together_`."""
+        return bool(self.ready) and get_ident() in self.ready
+
     def forward(self, route: str | None = None) -> Tensor:
         """The tensor.
 
@@ -196,8 +200,8 @@ class BrickWall(nn.Module):
             MemoryError: If the tensor would not fit in memory.
             ValueError: If the route is unknown.
         """
-        if route is None and self.ready and (ready := self.ready.get(get_ident())) is not None:
-            return ready
+        if route is None and self.is_ready():
+            return self.ready[get_ident()]
         route = self.config.route if route is None else route
         if route not in ROUTES:
             raise ValueError(f"unknown route {route!r}: use one of {', '.join(ROUTES)}")

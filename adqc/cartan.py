@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adqc.arrays import Array, Numbers, as_array, fixed, is_small, is_traced, own_backward, silently, waves
+from adqc.arrays import Array, Numbers, as_array, fixed, is_plain, is_small, is_traced, own_backward, silently, waves
 
 
 def cartan_matrices(params: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class _Cartan(torch.autograd.Function):
         params, known = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _pull(grad, _matrices(params)[1])
-        if not ctx.small:
+        if not (ctx.small and is_plain(grad)):
             return _pull(grad, known)
         with silently():
             return torch.from_numpy(_pull(as_array(grad), as_array(known)))

@@ -133,6 +133,8 @@ def _check_range(layer: Any, index: Tensor) -> None:
 
 
 def _choose(layer: Any, batch: int, use: str) -> Chain | None:
+    if layer.circuit.is_ready():
+        return None
     training = torch.is_grad_enabled() and any(p.requires_grad for p in layer.circuit.parameters())
     return choose(layer.circuit, batch, use=use, kept=keeps(layer), training=training)
 

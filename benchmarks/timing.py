@@ -132,8 +132,8 @@ def inference(layer: nn.Module, x: Tensor) -> Work:
 def peak_bytes(work: Work, device: torch.device) -> int:
     """The most memory that a call holds at one time beyond what was held before it.
 
-    On the CPU from the allocator's own record (every allocation and release, as torch's profiler keeps it), to which the
-    peak of Python's and numpy's allocations is added (as if both came at one time); on a CUDA device from its
+    On the CPU from the allocator's own record (every allocation and release, as torch's profiler keeps it), to which
+    the peak of Python's and numpy's allocations is added (as if both came at one time); on a CUDA device from its
     allocator's peak. The call is made once before, so that nothing kept for later is counted.
     """
     work()

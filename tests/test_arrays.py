@@ -10,6 +10,7 @@ from torch.autograd import forward_ad
 from torch.utils.flop_counter import FlopCounterMode
 
 from adqc import BrickWall, Circuit, arrays
+from adqc.engine import column_pass
 from adqc.engine.evolve import run_program
 from adqc.engine.materialise import make_plan
 
@@ -91,3 +92,44 @@ def test_a_traced_wall_follows_its_parameters():
         traced = torch.jit.trace(own, (), check_trace=False)
         own.gates.add_(0.3)
         torch.testing.assert_close(traced(), own())
+
+
+@pytest.mark.parametrize("gate", ["cartan", "free"])
+def test_gradients_in_batches(gate):
+    own = BrickWall((3, 4), Circuit(gate=gate, depth=4), dtype=torch.float64)
+
+    def build(gates):
+        return own.build(gates, own.scale, own.state)
+
+    found, due = (
+        torch.autograd.functional.jacobian(build, own.gates.detach(), vectorize=together) for together in (True, False)
+    )
+    torch.testing.assert_close(found, due)
+
+
+@pytest.mark.parametrize("small", [0, arrays.SMALL])
+@pytest.mark.parametrize("depth", [4, 7])
+@pytest.mark.parametrize("gate", ["cartan", "cartan-su4", "free"])
+def test_many_walls_in_the_same_products(gate, depth, small, monkeypatch):
+    monkeypatch.setattr(arrays, "SMALL", small)
+    walls = [wall(gate, depth) for _ in range(3)]
+    called = []
+    apply = column_pass._Contract.apply
+    monkeypatch.setattr(column_pass._Contract, "apply", lambda *a: called.append(1) or apply(*a))
+    stacked = [torch.stack([own.get_parameter(name) for own in walls]) for name, _ in walls[0].named_parameters()]
+    found = torch.func.vmap(walls[0].build)(*stacked)
+    assert len(called) == 1
+    seed = torch.randn_like(found)
+    leaves = [parameter for own in walls for parameter in own.parameters()]
+    grads = torch.autograd.grad(found, leaves, seed)
+    due = torch.stack([own() for own in walls])
+    torch.testing.assert_close(found, due, rtol=0, atol=1e-12 * max(1, due.abs().max().item()))
+    for a, b in zip(grads, torch.autograd.grad(due, leaves, seed), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-11 * max(1, b.abs().max().item()))
+
+
+def test_one_wall_with_some_scales():
+    own = wall()
+    scales = torch.randn(3, dtype=torch.float64)
+    found = torch.func.vmap(own.build, (None, 0))(own.gates, scales)
+    torch.testing.assert_close(found, torch.stack([own.build(own.gates, scale) for scale in scales]))

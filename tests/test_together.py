@@ -57,6 +57,20 @@ def test_one_pass_for_all_of_a_kind(monkeypatch, gate):
     assert len(calls) == 2  # the four, and the last one alone
 
 
+def test_what_is_there_is_not_made_again(monkeypatch):
+    config = adqc.Circuit(depth=2, layout="rows-first")
+    model = nn.Sequential(*(adqc.nn.Linear(1024, 1024, circuit=config) for _ in range(3)))
+    used = []
+    pieces = adqc.BrickWall.pieces
+    monkeypatch.setattr(adqc.BrickWall, "pieces", lambda *a: used.append(1) or pieces(*a))
+    x = torch.randn(2, 1024)
+    due = model(x)
+    assert len(used) == 3  # alone, each is applied without its weight
+    adqc.together_(model)
+    torch.testing.assert_close(model(x), due)
+    assert len(used) == 3
+
+
 def test_nothing_is_left_behind_even_after_an_error():
     model = make()
     adqc.together_(model)

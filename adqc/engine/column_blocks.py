@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Generic, NamedTuple
 
 from adqc.arrays import Array, Numbers, adjoint, chain, fixed, multiply, take
 from adqc.engine.arrange import permute_axes
-from adqc.engine.columns import Columns, Slice
+from adqc.engine.columns import Columns, Places, Slice, find_places
 
 ZERO_ONE = Numbers((0.0, 1.0))
 
@@ -37,35 +38,50 @@ class Made(NamedTuple, Generic[Array]):
 
 
 def build_slices(gates: Array, columns: Columns, pairs: Array | None) -> tuple[list[Array], list[Made[Array]]]:
-    """The columns as the matrices that the pieces' steps apply.
+    """The columns of some walls as the matrices that the pieces' steps apply.
 
     Args:
-        gates: (G, 4, 4), in the order in which they act.
+        gates: (walls, G, 4, 4), in the order in which they act.
         columns: What :func:`adqc.engine.columns.make_columns` returned.
-        pairs: The product state to begin with, (columns, 4, 1), see :class:`Made`; None for |0…0>.
+        pairs: The product state to begin with, (columns · walls, 4, 1), see :class:`Made`; None for |0…0>.
 
     Returns:
-        For each group of steps its matrices, (rows, columns) each; and what :func:`pull_slices` takes.
+        For each group of steps its matrices, (columns, walls, rows, columns of the matrix); and what
+        :func:`pull_slices` takes.
     """
     entries = chain([gates, fixed(ZERO_ONE, gates)])
     groups: list[Array] = []
     made: list[Made[Array]] = []
-    border = columns.starts[-1]
-    for own in columns.slices:
-        taken = _take(entries, own, columns.count, None if own.first else pairs)
-        found = _multiply_out(taken, columns.count)
+    walls = len(gates)
+    border = columns.starts[-1] * walls
+    places = _places(columns, pairs is not None, walls)
+    for own, numbers in zip(columns.slices, places.entries, strict=True):
+        taken = _take(entries, numbers, own, columns.count * walls, None if own.first else pairs)
+        found = _multiply_out(taken, columns.count * walls)
         for part, axes, shape in zip((found[:border], found[border:]), own.axes, own.shapes, strict=True):
-            groups.append(permute_axes(part, (2,) * len(axes), axes).reshape(-1, *shape))
+            groups.append(permute_axes(part, (2,) * len(axes), axes).reshape(-1, walls, *shape))
         made.append(taken)
     return groups, made
 
 
-def _take(entries: Array, own: Slice, count: int, pairs: Array | None) -> Made[Array]:
-    places: Numbers = own.entries if pairs is None else own.given
+def _places(columns: Columns, given: bool, walls: int) -> Places:
+    if walls > 1:
+        return _places_of_many(columns, given, walls)
+    return columns.given_places if given else columns.places
+
+
+@lru_cache(maxsize=64)
+def _places_of_many(columns: Columns, given: bool, walls: int) -> Places:
+    return find_places(columns.slices, columns.count, columns.entries, given=given, copies=walls)
+
+
+def _take(entries: Array, places: Numbers, own: Slice, count: int, pairs: Array | None) -> Made[Array]:
     sizes: tuple[int, ...] = own.sizes if pairs is None else own.given_sizes
     # One index for all is one call.
     taken = take(entries, places)
-    first, even, last, odd = (taken[a:b] for a, b in pairwise(accumulate(sizes, initial=0)))
+    factor = len(taken) // sum(sizes)
+    ends = [factor * end for end in accumulate(sizes, initial=0)]
+    first, even, last, odd = (taken[a:b] for a, b in pairwise(ends))
     return Made(
         first.reshape(count, -1, 2) if pairs is None else first.reshape(count, 4, 4),
         even.reshape(-1, 8, 2),
@@ -93,21 +109,27 @@ def _multiply_out(made: Made[Array], count: int) -> Array:
 def pull_slices(
     grads: Sequence[Sequence[Array]], columns: Columns, made: Sequence[Made[Array]]
 ) -> tuple[Array, Array | None]:
-    """The gradients of the gates, flat, and of the pairs of start vectors from those of the matrices."""
+    """The gradients of the gates, flat, and of the pairs of start vectors from those of the matrices.
+
+    Args:
+        grads: For each group the gradient of each column's matrices, (walls, rows, columns of the matrix).
+        columns: The columns.
+        made: What :func:`build_slices` returned.
+    """
     pulled: list[Array] = []
     pairs: Array | None = None
     for number, (own, taken) in enumerate(zip(columns.slices, made, strict=True)):
         parts: list[Array] = []
         for part, back, axes in zip(grads[2 * number : 2 * number + 2], own.back, own.axes, strict=True):
-            flat = chain(part).reshape(len(part), -1)
+            flat = chain(part).reshape(-1, 2 ** len(axes))
             parts.append(permute_axes(flat, (2,) * len(axes), back))
-        entries, own_pairs = _pull(chain(parts).reshape(columns.count, -1), taken)
+        entries, own_pairs = _pull(chain(parts).reshape(-1, 2 ** len(own.axes[0])), taken)
         pulled.append(entries)
         pairs = pairs if own_pairs is None else own_pairs
     # What no gate has taken has no gradient.
     pulled.append(fixed(ZERO_ONE, pulled[0]))
-    back_to_gates: Numbers = columns.back if made[0].pairs is None else columns.given_back
-    return take(chain(pulled), back_to_gates), pairs
+    places = _places(columns, made[0].pairs is not None, len(grads[0][0]))
+    return take(chain(pulled), places.back), pairs
 
 
 def _pull(grad: Array, made: Made[Array]) -> tuple[Array, Array | None]:

@@ -15,11 +15,14 @@ from adqc.arrays import (
     as_tensor,
     fixed,
     identity,
+    is_many,
+    is_plain,
     is_small,
     is_traced,
     multiply,
     own_backward,
     silently,
+    swap,
 )
 from adqc.constants import constant
 from adqc.engine.arrange import permute_axes
@@ -32,11 +35,13 @@ def contract_columns(
     gates: Tensor, columns: Columns, *, start: Tensor | None = None, scale: Tensor | None = None
 ) -> list[Tensor]:
     """Contract all pieces; arguments and result as for :func:`adqc.engine.evolve.run_program`."""
-    pairs = None if start is None else pair_up(start, columns)
+    pairs = None if start is None else _pair_up(start, columns)
     # numpy makes plain numbers of arrays without axes.
     scale = None if scale is None else scale.reshape(1)
     if own_backward():
         return list(_Contract.apply(columns, gates, pairs, scale))  # type: ignore[no-untyped-call]
+    if is_many():
+        return list(_ContractMany.apply(columns, gates, pairs, scale))  # type: ignore[no-untyped-call]
     if is_traced() or not is_small(gates, columns.size):
         return _contract(gates, columns, pairs, scale)[0]
     arrays = (None if tensor is None else as_array(tensor) for tensor in (pairs, scale))
@@ -44,7 +49,7 @@ def contract_columns(
         return [torch.from_numpy(piece) for piece in _contract(as_array(gates), columns, *arrays)[0]]
 
 
-def pair_up(start: Tensor, columns: Columns) -> Tensor:
+def _pair_up(start: Tensor, columns: Columns) -> Tensor:
     """The start vectors of each column's two sites as one, (columns, 4, 1)."""
     if columns.sites % 2:
         start = torch.cat([start, constant(((1.0, 0.0),), start)])
@@ -59,24 +64,30 @@ Operands = list[list[Array]]
 def _contract(
     gates: Array, columns: Columns, pairs: Array | None, scale: Array | None
 ) -> tuple[list[Array], list[Made[Array]], list[Array], Operands[Array]]:
-    """The pieces, and what the backward pass needs."""
+    """The pieces of one wall, or of many where there is one more axis ahead; and what the backward pass needs."""
+    shape = gates.shape[:-3]
+    gates = gates.reshape(-1, *gates.shape[-3:])
+    if pairs is not None:
+        # The first columns of all walls, then the second ones.
+        pairs = swap(pairs.reshape(-1, columns.count, 4)).reshape(-1, 4, 1)
     groups, made = build_slices(gates, columns, pairs)
     pieces, operands = [], []
     for number, piece in enumerate(columns.pieces):
         opening = columns.openings[number]
         x = identity(2 ** (columns.depth - 1), gates) if opening is None else fixed(opening, gates)
+        x = x.reshape(1, -1)
         if scale is not None and not number:
-            x = x * scale
+            x = x * scale.reshape(-1, 1)
         met = []
         for at, step in enumerate(piece.steps):
-            x = x.reshape(_operand_shape(step))
+            x = x.reshape(-1, *_operand_shape(step))
             met.append(x)
             x = _apply(groups[step.group][step.row], x, step)
             if _leaves_out(columns, number, at):
-                x = x.reshape(-1, 2**columns.beyond)[:, :1]
+                x = x.reshape(len(x), -1, 2**columns.beyond)[:, :, :1]
         if piece.move is not None:
-            x = permute_axes(x.reshape(1, -1), piece.move.shape, piece.move.axes)
-        pieces.append(_turn(x.reshape(piece.sizes), piece.back))
+            x = permute_axes(x.reshape(len(x), -1), piece.move.shape, piece.move.axes)
+        pieces.append(_turn(x.reshape(*shape, *piece.sizes), piece.back))
         operands.append(met)
     return pieces, made, groups, operands
 
@@ -93,13 +104,17 @@ def _leaves_out(columns: Columns, number: int, at: int) -> bool:
 
 
 def _apply(block: Array, x: Array, step: Step) -> Array:
-    if step.before == 1 or step.behind > 1:
+    """The matrices of all walls, (walls, rows, columns), on what they are for."""
+    if step.before == 1:
         return multiply(block, x)
-    return multiply(x, block.mT)
+    return multiply(x, block.mT) if step.behind == 1 else multiply(block[:, None], x)
 
 
-def _turn(x: Array, axes: Sequence[int]) -> Array:
-    return x.permute(*axes) if isinstance(x, Tensor) else x.transpose(axes)
+def _turn(x: Array, back: Sequence[int]) -> Array:
+    """A piece's three axes in the order of its bonds and outputs."""
+    first: int = x.ndim - 3
+    axes = (*range(first), *(first + axis for axis in back))
+    return x.permute(axes) if isinstance(x, Tensor) else x.transpose(axes)
 
 
 def _pull_piece(
@@ -108,8 +123,8 @@ def _pull_piece(
 ) -> Array:  # fmt: skip
     """The gradient of what a piece begins with from its own; those of the matrices are put into ``found``."""
     piece = columns.pieces[number]
-    inverse = sorted(range(3), key=piece.back.__getitem__)
-    grad = _turn(grad, inverse).reshape(1, -1)
+    walls = groups[0].shape[1]
+    grad = _turn(grad, sorted(range(3), key=piece.back.__getitem__)).reshape(walls, -1)
     if piece.move is not None:
         grad = permute_axes(grad, piece.move.shape_back, piece.move.axes_back)
     for at in range(len(piece.steps) - 1, -1, -1):
@@ -118,17 +133,17 @@ def _pull_piece(
         if _leaves_out(columns, number, at):
             grad = multiply(grad.reshape(-1, 1), fixed(columns.padding, grad).reshape(1, -1))
         if step.before == 1:
-            grad = grad.reshape(step.rows, -1)
+            grad = grad.reshape(walls, step.rows, -1)
             found[step.group][step.row] = multiply(grad, adjoint(x))
             grad = multiply(adjoint(block), grad)
         elif step.behind == 1:
-            grad = grad.reshape(-1, step.rows)
+            grad = grad.reshape(walls, -1, step.rows)
             found[step.group][step.row] = multiply(grad.mT, x.conj())
             grad = multiply(grad, block.conj())
         else:
-            grad = grad.reshape(step.before, step.rows, -1)
-            found[step.group][step.row] = multiply(grad, adjoint(x)).sum(0)
-            grad = multiply(adjoint(block), grad)
+            grad = grad.reshape(walls, step.before, step.rows, -1)
+            found[step.group][step.row] = multiply(grad, adjoint(x)).sum(1)
+            grad = multiply(adjoint(block)[:, None], grad)
     return grad
 
 
@@ -157,7 +172,7 @@ class _Contract(torch.autograd.Function):
     def forward(
         ctx: Any, columns: Columns, gates: Tensor, pairs: Tensor | None, scale: Tensor | None
     ) -> tuple[Tensor, ...]:
-        ctx.columns, ctx.fits = columns, is_small(gates, columns.size)
+        ctx.columns, ctx.fits = columns, is_small(gates, columns.size * (gates.numel() // columns.entries))
         inputs: list[Any] = [gates, pairs, scale]
         if ctx.fits:
             inputs = [None if tensor is None else as_array(tensor) for tensor in inputs]
@@ -182,22 +197,56 @@ class _Contract(torch.autograd.Function):
             pieces = _contract(gates, columns, pairs, scale)[0]
             again = iter(torch.autograd.grad(pieces, needed, grads, create_graph=True))
             return None, *(next(again) if need else None for need in wanted)
-        made, groups, operands = ctx.rest if ctx.fits else _refill(ctx.rest, iter(kept))
+        # Gradients may come in batches of torch's own.
+        fits = ctx.fits and all(map(is_plain, grads))
+        leaves = iter(kept) if not ctx.fits else (None if own is None else as_tensor(own) for own in _flatten(ctx.rest))
+        made, groups, operands = ctx.rest if fits else _refill(ctx.rest, leaves)
         with silently():
             found: list[list[Any]] = [[None] * len(group) for group in groups]
             openings = [
-                _pull_piece(as_array(grad) if ctx.fits else grad, columns, number, groups, met, found)
+                _pull_piece(as_array(grad) if fits else grad, columns, number, groups, met, found)
                 for number, (grad, met) in enumerate(zip(grads, operands, strict=True))
             ]
             pulled_scale = None
             if scale is not None:
                 assert columns.openings[0] is not None, "only pieces in between begin with an identity"
                 opening = fixed(columns.openings[0], openings[0])
-                pulled_scale = as_tensor((openings[0].reshape(-1) * opening).sum().reshape(1))
+                products = openings[0].reshape(-1, len(opening)) * opening
+                pulled_scale = as_tensor(products.sum(1).reshape(scale.shape))
             pulled, own_pairs = pull_slices(found, columns, made)
         return (
             None,
             as_tensor(pulled).reshape(gates.shape),
-            None if own_pairs is None else as_tensor(own_pairs),
+            None
+            if own_pairs is None
+            else as_tensor(swap(own_pairs.reshape(columns.count, -1, 4)).reshape(pairs.shape)),
             pulled_scale,
         )
+
+
+class _ContractMany(torch.autograd.Function):
+    """Under torch.func.vmap: the columns of all walls are made in the same products."""
+
+    @staticmethod
+    def forward(columns: Columns, gates: Tensor, pairs: Tensor | None, scale: Tensor | None) -> tuple[Tensor, ...]:
+        return tuple(_contract(gates, columns, pairs, scale)[0])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Nothing: vmap takes the rule below, which has its own backward pass."""
+
+    @staticmethod
+    def vmap(
+        info: Any, dims: tuple[int | None, ...], columns: Columns, *tensors: Tensor | None
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        stacked = [
+            tensor if tensor is None else _stack(tensor, dim, info.batch_size)
+            for tensor, dim in zip(tensors, dims[1:], strict=True)
+        ]
+        pieces = _Contract.apply(columns, *stacked)  # type: ignore[no-untyped-call]
+        return pieces, (0,) * len(pieces)
+
+
+def _stack(tensor: Tensor, dim: int | None, count: int) -> Tensor:
+    """All of a batch along the first axis."""
+    return tensor.expand(count, *tensor.shape) if dim is None else tensor.movedim(dim, 0)

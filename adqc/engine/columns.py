@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 
+import numpy as np
+
 from adqc.arrays import Numbers
 from adqc.engine.pieces import Piece, Step, Wire, finish
 from adqc.geometry import Wiring, brick_wall
@@ -42,13 +44,26 @@ class Slice:
     """
 
     first: int
-    entries: Numbers
+    entries: tuple[int, ...]
     sizes: tuple[int, ...]
-    given: Numbers
+    given: tuple[int, ...]
     given_sizes: tuple[int, ...]
     axes: tuple[tuple[int, ...], tuple[int, ...]]
     back: tuple[tuple[int, ...], tuple[int, ...]]
     shapes: tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where entries of the gates lie.
+
+    Args:
+        entries: For each slice the places of what its products take, in the entries of the gates.
+        back: For each entry of the gates where it has been put, in what all slices take, behind which lies a zero.
+    """
+
+    entries: tuple[Numbers, ...]
+    back: Numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +82,12 @@ class Columns:
             the last one |0> on all bonds, for others None, the identity of their left bonds.
         pieces: How the columns are put together. A step's group is twice the slice's number, and one more in the last
             piece; its row is the number of the column, in the last piece counted from its own first one.
-        back: Where each entry of the gates lies in the entries of all slices where the product state is |0…0>, behind
-            which lies a zero.
-        given_back: The same where the product state is given.
+        places: Where the products find the gates' entries where the product state is |0…0>.
+        given_places: The same where it is given.
 
     Attributes:
         count: Number of columns.
+        entries: Number of entries of all gates.
         size: How many entries all columns have, or what they are applied to, whichever is more.
         beyond: How many outputs of the last column lie beyond the last site.
         padding: A one, and zeros for the entries that are left out there.
@@ -84,10 +99,11 @@ class Columns:
     slices: tuple[Slice, ...]
     openings: tuple[Numbers | None, ...]
     pieces: tuple[Piece, ...]
-    back: Numbers
-    given_back: Numbers
+    places: Places
+    given_places: Places
 
     count: int = field(init=False)
+    entries: int = field(init=False)
     size: int = field(init=False)
     beyond: int = field(init=False)
     padding: Numbers = field(init=False)
@@ -97,6 +113,7 @@ class Columns:
         count, beyond = (self.sites + 1) // 2, _beyond(self.sites, self.depth)
         applied = sum(step.before * step.columns * step.behind for piece in self.pieces for step in piece.steps)
         object.__setattr__(self, "count", count)
+        object.__setattr__(self, "entries", len(self.places.back.values))
         object.__setattr__(self, "size", max(applied, *(count << len(own.axes[0]) for own in self.slices)))
         object.__setattr__(self, "beyond", beyond)
         object.__setattr__(self, "padding", Numbers((1.0,) + (0.0,) * (2**beyond - 1)))
@@ -146,8 +163,8 @@ def make_columns(
         slices,
         (edge, *(None,) * (len(starts) - 2), ends_in_zero),
         tuple(_make_piece(wiring, starts, number, slices, ranks) for number in range(len(starts))),
-        _find_back([own.entries for own in slices], 16 * len(wiring.gates)),
-        _find_back([own.given for own in slices], 16 * len(wiring.gates)),
+        find_places(slices, count, 16 * len(wiring.gates)),
+        find_places(slices, count, 16 * len(wiring.gates), given=True),
     )
 
 
@@ -168,7 +185,7 @@ def _make_slice(wiring: Wiring, first: int, last: int) -> Slice:
     entries, sizes = _find_entries(wiring, first, last, given=False)
     given, given_sizes = _find_entries(wiring, first, last, given=True)
     return Slice(
-        first, Numbers(entries), sizes, Numbers(given), given_sizes, (axes[0], axes[1]), (back[0], back[1]),
+        first, entries, sizes, given, given_sizes, (axes[0], axes[1]), (back[0], back[1]),
         (shapes[0], shapes[1]),
     )  # fmt: skip
 
@@ -217,11 +234,34 @@ def _find_entries(wiring: Wiring, first: int, last: int, *, given: bool) -> tupl
     return sum(parts, ()), tuple(map(len, parts))
 
 
-def _find_back(entries: Sequence[Numbers], count: int) -> Numbers:
+def find_places(slices: Sequence[Slice], count: int, entries: int, *, given: bool = False, copies: int = 1) -> Places:
+    """Where the products find the gates' entries, for some walls of one kind at once.
+
+    Args:
+        slices: The slices.
+        count: Number of columns.
+        entries: Number of entries of the gates of one wall.
+        given: Whether the product state is given.
+        copies: Number of walls. Behind the gates' entries of all walls lie a zero and a one; the first columns of all
+            walls lie side by side, then the second ones.
+    """
+    found = []
+    for own in slices:
+        places = np.array(own.given if given else own.entries)
+        parts = np.split(places, np.cumsum(own.given_sizes if given else own.sizes)[:-1])
+        # The first layer's entries of a column may be fewer than the others'.
+        rows = [part.reshape(-1, len(parts[0]) // count if not number else 16) for number, part in enumerate(parts)]
+        walls = entries * np.arange(copies).reshape(-1, 1)
+        beyond = entries * (copies - 1)
+        shifted = [row[:, None] + np.where(row[:, None] < entries, walls, beyond) for row in rows]
+        found.append(np.concatenate([part.reshape(-1) for part in shifted]))
+    together = np.concatenate(found)
     # Each entry lies in one column, and there in one layer.
-    places = {place: at for at, place in enumerate(place for own in entries for place in own.values)}
-    total = sum(len(own.values) for own in entries)
-    return Numbers(tuple(places.get(entry, total) for entry in range(count)))
+    back = np.full(entries * copies + 2, len(together))
+    back[together] = np.arange(len(together))
+    return Places(
+        tuple(Numbers(tuple(own.tolist())) for own in found), Numbers(tuple(back[: entries * copies].tolist()))
+    )
 
 
 def _edge(depth: int, *, rows_first: bool) -> tuple[float, ...]:
