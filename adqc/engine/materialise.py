@@ -18,7 +18,7 @@ from adqc.arrays import own_backward
 from adqc.constants import plans
 from adqc.engine import cost
 from adqc.engine.arrange import crop
-from adqc.engine.columns import Columns
+from adqc.engine.columns import DEEPEST_SLICED, Columns
 from adqc.engine.evolve import is_large, run_on, run_program
 from adqc.engine.fusion import FUSIONS
 from adqc.engine.join import Join, join_halves, make_join
@@ -84,7 +84,8 @@ def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
         early = shorten(wiring, 0, last)
         ranks: Sequence[int] = layout.order if last == depth else range(wiring.sites)
         programs: list[Program | Columns] = []
-        for split in halves(early)[: 2 if last == depth else 1]:
+        # Of a deep circuit the halves are hardly ever taken alone, and their programs are long to plan.
+        for split in halves(early)[: 2 if last == depth <= DEEPEST_SLICED else 1]:
             # Wider than this a half would be larger than the state.
             if split.bonds[0] + max(map(len, split.sites)) > max(wiring.sites, 8) + 2:
                 continue
