@@ -53,7 +53,7 @@ def is_many() -> bool:
     if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
         return False
     stack = torch._C._functorch.get_interpreter_stack() or []
-    return all(level.key() == torch._C._functorch.TransformType.Vmap for level in stack) and len(stack) == 1
+    return [level.key() for level in stack] == [torch._C._functorch.TransformType.Vmap]
 
 
 def is_small(tensor: Tensor, entries: int) -> bool:

@@ -1,8 +1,9 @@
 """Shallow brick walls contracted along time first: two neighbouring sites through all layers are one tensor, a column.
 
 All columns look alike, so a few batched products make them all at once. A piece of the chain then takes one product for
-each of its columns, where it lies side by side with the next and no axis has to be moved. Columns grow as 4^depth: in
-deep walls blocks of gates (:mod:`adqc.engine.program`) take fewer multiply-adds.
+each of its columns, where it lies side by side with the next and no axis has to be moved. Columns grow as 4^depth; cut
+in two slices of layers, each applied on its own, they stay small. In deep walls blocks of gates
+(:mod:`adqc.engine.program`) take over.
 """
 
 from __future__ import annotations
