@@ -1,7 +1,7 @@
 """A few operations on torch's tensors and on numpy's arrays alike.
 
-A shallow circuit is many products of tiny matrices, and on the CPU a call into numpy takes a third of the time of one
-into torch. So passes that make their own backward run on arrays that share the tensors' memory; what is large goes
+A shallow circuit is many products of tiny matrices, and on the CPU a call into numpy takes less time than one into
+torch. So passes that make their own backward run on arrays that share the tensors' memory; what is large goes
 through torch, which uses all of its threads.
 """
 
@@ -133,7 +133,7 @@ def take(items: Array, places: Numbers) -> Array:
     return items.index_select(0, index) if isinstance(items, Tensor) else items.take(index)
 
 
-def chain(parts: Sequence[Array]) -> Array:
+def concatenate(parts: Sequence[Array]) -> Array:
     """All entries of these one after another, flat."""
     flat = [part.reshape(-1) for part in parts]
     return torch.cat(flat) if isinstance(flat[0], Tensor) else np.concatenate(flat)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -68,6 +69,10 @@ def test_memory_counts_gradients_and_outputs():
     gradient, output = 4 * 256 * 256, 4 * 64 * 256
     assert held_bytes(layer) == gradient
     assert gradient <= peak_bytes(training_step(layer, x), CPU) <= gradient + 3 * output
+
+
+def test_numpy_s_memory_is_counted():
+    assert 2**20 <= peak_bytes(lambda: np.empty(2**20, dtype=np.int8), CPU) < 2**21
 
 
 def test_the_table_of_the_weights_has_every_side(monkeypatch):

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Generic, NamedTuple
 
-from adqc.arrays import Array, Numbers, adjoint, chain, fixed, multiply, take
+from adqc.arrays import Array, Numbers, adjoint, concatenate, fixed, multiply, take
 from adqc.engine.arrange import permute_axes
 from adqc.engine.columns import Columns, Places, Slice, find_places
 
@@ -49,7 +49,7 @@ def build_slices(gates: Array, columns: Columns, pairs: Array | None) -> tuple[l
         For each group of steps its matrices, (columns, walls, rows, columns of the matrix); and what
         :func:`pull_slices` takes.
     """
-    entries = chain([gates, fixed(ZERO_ONE, gates)])
+    entries = concatenate([gates, fixed(ZERO_ONE, gates)])
     groups: list[Array] = []
     made: list[Made[Array]] = []
     walls = len(gates)
@@ -121,15 +121,15 @@ def pull_slices(
     for number, (own, taken) in enumerate(zip(columns.slices, made, strict=True)):
         parts: list[Array] = []
         for part, back, axes in zip(grads[2 * number : 2 * number + 2], own.back, own.axes, strict=True):
-            flat = chain(part).reshape(-1, 2 ** len(axes))
+            flat = concatenate(part).reshape(-1, 2 ** len(axes))
             parts.append(permute_axes(flat, (2,) * len(axes), back))
-        entries, own_pairs = _pull(chain(parts).reshape(-1, 2 ** len(own.axes[0])), taken)
+        entries, own_pairs = _pull(concatenate(parts).reshape(-1, 2 ** len(own.axes[0])), taken)
         pulled.append(entries)
         pairs = pairs if own_pairs is None else own_pairs
     # What no gate has taken has no gradient.
     pulled.append(fixed(ZERO_ONE, pulled[0]))
     places = _places(columns, made[0].pairs is not None, len(grads[0][0]))
-    return take(chain(pulled), places.back), pairs
+    return take(concatenate(pulled), places.back), pairs
 
 
 def _pull(grad: Array, made: Made[Array]) -> tuple[Array, Array | None]:
@@ -157,10 +157,10 @@ def _pull(grad: Array, made: Made[Array]) -> tuple[Array, Array | None]:
         grad = multiply(grad, adjoint(made.pairs))
     even: list[Array] = []
     if layers:
-        both = chain(layers[::-1]).reshape(-1, 8, 8)
+        both = concatenate(layers[::-1]).reshape(-1, 8, 8)
         even = [multiply(both, adjoint(made.odd[count:]))]
         odd.append(multiply(adjoint(made.even), both))
     parts: list[Array] = [grad]
     for own in (even, last, odd):
         parts += own
-    return chain(parts), pulled_pairs
+    return concatenate(parts), pulled_pairs
