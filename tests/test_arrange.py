@@ -9,7 +9,7 @@ import pytest
 import torch
 from route_suite import Case, make_wall
 
-from adqc.engine import arrange
+from adqc.engine import arrange, join, materialise, products
 from adqc.engine.arrange import find_move, move_axes, move_back, permute_axes
 from adqc.engine.materialise import make_plan
 from adqc.geometry import brick_wall, layout
@@ -73,3 +73,51 @@ def test_cropped_halves_against_the_oracle(gate, order, shape, depth):
     leaves = list(wall.parameters())
     for a, b in zip(*(torch.autograd.grad(y, leaves, seed) for y in (found, due)), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-9 * max(1, b.abs().max().item()))
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (20, 49), (64, 16)], ids=str)
+def test_large_products_are_made_block_by_block(shape, monkeypatch):
+    monkeypatch.setattr(join, "MANY", 2)
+    monkeypatch.setattr(join, "MANY_A_BOND", 2)
+    monkeypatch.setattr(join, "SHORTEST", 2)
+    # What is planned with these is of no use elsewhere.
+    monkeypatch.setattr(materialise, "_make_plan", materialise._make_plan.__wrapped__)
+    used = []
+    monkeypatch.setattr(
+        join, "multiply_in_blocks", lambda *given: used.append(given[2]) or products.multiply_in_blocks(*given)
+    )
+    wall = make_wall(Case("cartan", "brick-wall", "interleaved", 3, shape))
+    seed = torch.randn(shape, dtype=torch.float64)
+    found, due = wall("halves"), wall("gates")
+    assert len(used) == 1
+    torch.testing.assert_close(found, due, rtol=0, atol=1e-10)
+    leaves = list(wall.parameters())
+    for a, b in zip(*(torch.autograd.grad(y, leaves, seed) for y in (found, due)), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
+    with torch.no_grad():
+        torch.testing.assert_close(wall("halves"), due, rtol=0, atol=1e-10)
+
+
+def test_large_weights_are_not_moved():
+    found = {}
+    for depth, size in itertools.product((4, 8), (1024, 2048, 4096)):
+        weights = layout((size, size))
+        found[depth, size] = make_plan(brick_wall(weights.sites, depth), weights, "halves").join.in_blocks
+    assert [where for where, in_blocks in found.items() if in_blocks] == [(4, 2048), (4, 4096), (8, 4096)]
+
+
+def test_derivatives_of_products_made_block_by_block():
+    left, right = torch.randn(6, 3, dtype=torch.float64), torch.randn(3, 20, dtype=torch.float64)
+    leaves = left.requires_grad_(), right.requires_grad_()
+
+    def product(a, b):
+        return products.multiply_in_blocks(a, b, (2, 3, 4, 5))
+
+    due = (left @ right).reshape(2, 3, 4, 5).transpose(1, 2)
+    torch.testing.assert_close(product(left, right), due, rtol=0, atol=1e-14)
+    assert torch.autograd.gradcheck(product, leaves)
+    assert torch.autograd.gradgradcheck(product, leaves)
+    for own in leaves:
+        # One side alone, as where the other is frozen.
+        (found,) = torch.autograd.grad(product(*(leaf if leaf is own else leaf.detach() for leaf in leaves)).sum(), own)
+        torch.testing.assert_close(found, torch.autograd.grad(due.sum(), own, retain_graph=True)[0])

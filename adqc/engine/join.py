@@ -9,11 +9,16 @@ from itertools import accumulate
 
 from torch import Tensor
 
+from adqc.arrays import is_traced
 from adqc.engine import cost
 from adqc.engine.arrange import Move, find_move, move_axes, narrow
 from adqc.engine.pieces import Piece
-from adqc.engine.products import multiply
+from adqc.engine.products import multiply, multiply_in_blocks
 from adqc.geometry import Layout
+
+# Entries of the product, and for each bond, from which on moving them costs more than many small products, and the
+# shortest side of a block with which it does.
+MANY, MANY_A_BOND, SHORTEST = 2**22, 2**17, 16
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Join:
         crops: What is left out of each half; None where nothing is.
         swapped: Whether the second half's bits come first in the product.
         move: How the bits of the product get into their order; None where they lie so.
+        in_blocks: Whether blocks of the product are better made where they shall lie than moved there.
         shape: The shape that the product has then: the weight's before the rest of its crop, or flat.
         seconds: What it costs.
     """
@@ -44,6 +50,7 @@ class Join:
     crops: tuple[Crop | None, ...]
     swapped: bool
     move: Move | None
+    in_blocks: bool
     shape: tuple[int, ...]
     seconds: float
 
@@ -64,14 +71,26 @@ def make_join(pieces: Sequence[Piece], layout: Layout | None = None) -> Join:
         labels = halves[1] + halves[0] if swapped else halves[0] + halves[1]
         found.append((swapped, find_move(labels, sorted(labels), sizes=sizes)))
     swapped, move = max(found, key=lambda pair: math.inf if pair[1] is None else pair[1].run)
-    seconds = cost.product(left, pieces[0].shape[2], right)
-    seconds += 0 if move is None else cost.copy(left * right, move.run)
+    bond = pieces[0].shape[2]
+    in_blocks = move is not None and _is_large(move, bond)
+    seconds = cost.product(left, bond, right)
+    if move is not None:
+        # What is moved is written and read once more.
+        seconds += cost.copy(left * right, move.run) / (1 + in_blocks)
     shape: tuple[int, ...] = (left * right,)
     if layout is not None:
         firsts = _first_bits(layout)
         shape = tuple(sizes.get(bit, size) for bit, size in zip(firsts, layout.padded, strict=True))
     crops = tuple(_find_crop(half, axes) for half, axes in zip(halves, whole, strict=True))
-    return Join(crops, swapped, move, shape, seconds)
+    return Join(crops, swapped, move, in_blocks, shape, seconds)
+
+
+def _is_large(move: Move, bond: int) -> bool:
+    return (
+        move.axes == (0, 2, 1, 3)
+        and math.prod(move.shape) >= max(MANY, MANY_A_BOND * bond)
+        and min(move.shape[1], move.shape[3]) >= SHORTEST
+    )
 
 
 def _first_bits(layout: Layout) -> list[int]:
@@ -121,9 +140,12 @@ def join_halves(left: Tensor, right: Tensor, join: Join, *, real: bool) -> Tenso
         for half, crop in zip((left, right.mT), join.crops, strict=True)
     ]
     left, right = (halves[1], halves[0].mT) if join.swapped else (halves[0], halves[1].mT)
+    move = join.move
+    if move is not None and join.in_blocks and left.device.type == "cpu" and not (left.is_complex() or is_traced()):
+        return multiply_in_blocks(left, right, move.shape).reshape(join.shape)
     if real and left.is_complex():
         # Re(L R) = Re L Re R - Im L Im R: half the work of the complex product.
         state = multiply(left.real, right.real) - multiply(left.imag, right.imag)
     else:
         state = multiply(left, right)
-    return (state if join.move is None else move_axes(state, join.move)).reshape(join.shape)
+    return (state if move is None else move_axes(state, move)).reshape(join.shape)

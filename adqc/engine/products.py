@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -39,6 +40,54 @@ class _Multiply(torch.autograd.Function):
             narrow = left.shape[1] < NARROW
             first = (right.conj() @ grad.mT).mT if narrow else grad @ right.mH
         return first, left.mH @ grad if ctx.needs_input_grad[1] else None
+
+
+def multiply_in_blocks(left: Tensor, right: Tensor, shape: Sequence[int]) -> Tensor:
+    """``left @ right``, the rows seen as (a, b) and the columns as (c, d), in the order (a, c, b, d).
+
+    Each block is made where it shall lie, so that a product larger than the caches is written once and not moved.
+
+    Args:
+        left: (a b, k), real.
+        right: (k, c d).
+        shape: a, b, c and d.
+
+    Returns:
+        (a, c, b, d).
+    """
+    found: Tensor = _MultiplyInBlocks.apply(left, right, tuple(shape))  # type: ignore[no-untyped-call]
+    return found
+
+
+class _MultiplyInBlocks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, left: Tensor, right: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
+        ctx.save_for_backward(left, right)
+        ctx.shape = a, b, c, d = shape
+        found = left.new_empty(a, c, b, d)
+        lefts, rights = left.reshape(a, b, -1), _split_columns(right, c)
+        for one, block in zip(lefts, found, strict=True):
+            torch.bmm(one.expand(c, -1, -1), rights, out=block)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        left, right = ctx.saved_tensors
+        a, b, c, d = ctx.shape
+        if torch.is_grad_enabled():
+            moved = grad.transpose(1, 2).reshape(a * b, c * d)
+            return moved @ right.mT, left.mT @ moved, None
+        lefts, rights = left.reshape(a, b, -1), _split_columns(right, c)
+        first, second = torch.empty_like(lefts), torch.zeros_like(rights)
+        for own, one, block in zip(first, lefts, grad, strict=True):
+            torch.sum(torch.bmm(block, rights.mT), 0, out=own)
+            second.baddbmm_(one.mT.expand(c, -1, -1), block)
+        return first.reshape(left.shape), second.transpose(0, 1).reshape(right.shape), None
+
+
+def _split_columns(matrix: Tensor, parts: int) -> Tensor:
+    """(k, parts n) -> (parts, k, n)."""
+    return matrix.reshape(len(matrix), parts, -1).transpose(0, 1).contiguous()
 
 
 def apply_to_middle(matrix: Tensor, x: Tensor) -> Tensor:
