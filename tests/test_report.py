@@ -224,3 +224,34 @@ def test_a_browser_shows_every_picture_without_complaint(pages, tmp_path, kind, 
     assert re.search(r"<title>missing 0, of \d+, wide false</title>", document), document[:500]
     assert "CONSOLE" not in told
     assert picture.stat().st_size > 20_000, told
+
+
+def test_a_name_keeps_its_colour_in_all_pictures_of_a_page():
+    both = {"one": [[1, 90.0, 0.0], [2, 91.0, 0.0]], "two": [[1, 80.0, 0.0], [2, 81.0, 0.0]]}
+    alone = {"two": both["two"]}
+    drawn = pictures.points(alone, "accuracy", "epoch", alt="two alone", names=list(both))
+    assert "var(--s1)" in drawn
+    assert "var(--s0)" not in drawn
+    assert "var(--s0)" in pictures.points(alone, "accuracy", "epoch", alt="two alone")
+
+
+@pytest.mark.parametrize(
+    ("places", "log", "shown"),
+    [([700, 1400], True, ["700", "1,000"]), ([1, 2, 3, 4], False, ["1", "2", "3", "4"])],
+)
+def test_places_are_marked_by_round_numbers(places, log, shown, monkeypatch):
+    marked = []
+
+    def look(figure, axes, *_, **__):
+        figure.canvas.draw()
+        low, high = axes.get_xlim()
+        marked.extend(
+            label.get_text()
+            for at, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+            if low <= at <= high
+        )
+        return ""
+
+    monkeypatch.setattr(pictures, "_finish", look)
+    pictures.points({"one": [[place, 90.0, 0.0] for place in places]}, "accuracy", "size", alt="one", log=log)
+    assert marked == shown

@@ -73,6 +73,7 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
             point = [row["parameters"] or row["budget"], row["accuracy"], row["deviation"]]
             series.setdefault(TITLES[row["method"]], []).append(point)
     layers = ", ".join(found["layers"])
+    names = list(dict.fromkeys(TITLES[row["method"]] for row in found["rows"]))
     return {
         "intro": f"{layers}: {found['weights']:,} weights, replaced by each method within each budget. All start from "
         f"the same dense network and train on the same schedule; epochs: {found['recipe']['finetune']['epochs']}.",
@@ -82,6 +83,7 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
                 "pictures": [
                     {
                         "series": series,
+                        "names": names,
                         "levels": levels,
                         "what": "test accuracy, %",
                         "against": "parameters in the layers",
@@ -100,6 +102,7 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
                             TITLES[method]: [[epoch, value, 0.0] for epoch, value in enumerate(values, 1)]
                             for method, values in found["curves"].items()
                         },
+                        "names": names,
                         "what": "test accuracy, %",
                         "against": "epoch of stage 2",
                         "alt": f"Test accuracy of each method after each epoch, {found['title']}",

@@ -116,6 +116,7 @@ def draw(picture: Mapping[str, Any]) -> str:
         levels=picture.get("levels") or {},
         labels=picture.get("labels") or (),
         front=picture.get("front") or (),
+        names=picture.get("names") or (),
     )
 
 

@@ -65,6 +65,7 @@ def points(
     levels: Mapping[str, float] | None = None,
     labels: Sequence[str] = (),
     front: Sequence[Sequence[float]] = (),
+    names: Sequence[str] = (),
 ) -> str:
     """Figures against something, with their deviations.
 
@@ -77,10 +78,13 @@ def points(
         levels: Name and height of lines for comparison.
         labels: Names of the places 0, 1, …, where they are no numbers.
         front: Places and values that no other point beats in both, from left to right.
+        names: All names of the page, so that each has the same colour in all of its pictures.
     """
+    order = {name: number for number, name in enumerate(dict.fromkeys([*names, *series]))}
     figure, axes = _axes(what, against)
     figure.set_size_inches(5.6, 4.2 + 0.12 * len(series))
-    for number, (name, own) in enumerate(series.items()):
+    for name, own in series.items():
+        number = order[name]
         # Past the last colour other marks begin.
         color, mark = SERIES[number % len(SERIES)], MARKS[number % len(MARKS)]
         places, values, errors = zip(*sorted(map(tuple, own)), strict=True)
@@ -95,11 +99,13 @@ def points(
         from matplotlib.ticker import FuncFormatter, LogLocator
 
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 3, 5, 7)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
-    if labels:
+    elif labels:
         axes.set_xticks(range(len(labels)), labels, rotation=25 if len(labels) > 4 else 0)
+    elif all(float(point[0]).is_integer() for own in series.values() for point in own):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     return _finish(figure, axes, alt, legend=len(series) + len(levels or {}) > 1)
 
 
