@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from adqc.experiments.compare import Comparison, Settings
-from adqc.experiments.methods import CIRCUITS, FLAT, TITLES
+from adqc.experiments.methods import CIRCUITS, FAMILIES, FLAT, TITLES
 from adqc.experiments.recipe import load_recipe
 
 HERE = Path(__file__).parent
@@ -28,12 +28,16 @@ CONVOLUTIONS = ("tucker", "cp")
 # Name of the recipe: budgets, seeds, starts, methods, changes of the recipe.
 TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "fc2-mnist": ((300, 600, 1200), 2, ("fitted", "random"), ("wide", "cartan", "free", *RIVALS), FC2),
-    "fc2-fashion": ((300, 600, 1200), 2, ("fitted", "random"), ("wide", *RIVALS), FC2),
-    "lenet5-mnist": ((700, 1400), 2, ("fitted", "random"), ("wide", *RIVALS, *CONVOLUTIONS), LENET),
-    "lenet5-fashion": ((700, 1400), 2, ("fitted", "random"), ("wide", *RIVALS), LENET),
+    "fc2-fashion": ((300, 600, 1200), 2, ("fitted", "random"), ("wide", "free", *RIVALS), FC2),
+    "lenet5-mnist": (
+        (700, 1400), 2, ("fitted", "random"), ("wide", "cartan", "so4", "free", *RIVALS, *CONVOLUTIONS), LENET,
+    ),
+    "lenet5-fashion": (
+        (700, 1400), 2, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET,
+    ),
     "small-vgg-cifar10": (
         (600, 1200), 1, ("random",),
-        ("wide", "frozen", "hashing", "tensor-train", "tucker", "pruned", "narrow", "dense"),
+        ("wide", *RIVALS, *CONVOLUTIONS),
         (
             "train_images=10000", "test_images=5000", "dense.epochs=4", "finetune.epochs=3", "finetune.lr=6e-3",
             "finetune.batch_size=64",

@@ -1,0 +1,62 @@
+"""The pages of docs/results show the figures that are stored beside them."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+import adqc
+from adqc.experiments.depths import choose_widths
+from adqc.experiments.recipe import load_recipe
+from adqc.selection import select_targets
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    # The scripts import one another as files of one folder.
+    monkeypatch.syspath_prepend(str(RESULTS))
+    yield lambda name: runpy.run_path(str(RESULTS / f"{name}.py"))
+    sys.modules.pop("tables", None)
+
+
+def test_the_tables_show_the_stored_results(script):
+    tables = script("tables")
+    page = (RESULTS / "tables.md").read_text(encoding="utf-8")
+    for name, (budgets, seeds, starts, methods, _) in tables["TABLES"].items():
+        found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        assert tables["render"](found) in page
+        settings = found["settings"]
+        assert (tuple(settings["budgets"]), settings["seeds"], tuple(settings["starts"])) == (budgets, seeds, starts)
+        matrices = all(len(shape) == 2 for shape in found["layers"].values())
+        assert {row["method"] for row in found["rows"]} == set(methods) - ({"tucker", "cp"} if matrices else set())
+
+
+def test_the_levers_show_the_stored_results(script):
+    levers = script("levers")
+    page = (RESULTS / "levers.md").read_text(encoding="utf-8")
+    stored = json.loads((RESULTS / "levers.json").read_text(encoding="utf-8"))
+    assert list(stored) == list(levers["LEVERS"])
+    for name, found in stored.items():
+        assert levers["render"](found) in page
+        assert [row["lever"] for row in found["rows"]] == list(levers["LEVERS"][name][2])
+
+
+def test_each_lever_changes_something_and_can_be_built(script):
+    for name, (budget, _, changes) in script("levers")["LEVERS"].items():
+        recipe = load_recipe(name)
+        choices = select_targets(recipe.make_model(), adqc.Circuit(), dict(recipe.circuits))
+        shapes = {choice.target.name: tuple(choice.target.shape) for choice in choices if not choice.why}
+        chosen = choose_widths(budget, shapes, recipe.wide)
+        seen = []
+        for words, lever in changes.items():
+            changed = {layer: lever(config) for layer, config in chosen.items()}
+            for layer, config in changed.items():
+                config.wire(config.arrange(shapes[layer]).sites)
+            assert changed not in seen or words == "stage 1 first", words
+            seen.append(changed)
