@@ -117,6 +117,12 @@ def test_derivatives_of_products_made_block_by_block():
     torch.testing.assert_close(product(left, right), due, rtol=0, atol=1e-14)
     assert torch.autograd.gradcheck(product, leaves)
     assert torch.autograd.gradgradcheck(product, leaves)
+    # Gradients for several directions at once.
+    seeds = torch.randn(4, *due.shape, dtype=torch.float64)
+    batched = torch.autograd.grad(product(left, right), leaves, seeds, is_grads_batched=True)
+    for k, seed in enumerate(seeds):
+        for found, one in zip(batched, torch.autograd.grad(due, leaves, seed, retain_graph=True), strict=True):
+            torch.testing.assert_close(found[k], one)
     for own in leaves:
         # One side alone, as where the other is frozen.
         (found,) = torch.autograd.grad(product(*(leaf if leaf is own else leaf.detach() for leaf in leaves)).sum(), own)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adqc.arrays import own_backward
+from adqc.arrays import is_plain, own_backward
 
 # Entries that the gradient of a matrix may take in between.
 AT_ONCE = 2**17
@@ -74,7 +74,8 @@ class _MultiplyInBlocks(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         left, right = ctx.saved_tensors
         a, b, c, d = ctx.shape
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or not is_plain(grad):
+            # Second derivatives and batches of gradients cannot be written in place.
             moved = grad.transpose(1, 2).reshape(a * b, c * d)
             return moved @ right.mT, left.mT @ moved, None
         lefts, rights = left.reshape(a, b, -1), _split_columns(right, c)
