@@ -14,6 +14,7 @@ from adqc.finetune import finetune, parameter_groups
 from adqc.fit import fit_
 from adqc.gates import GateFamily
 from adqc.gauge import convert
+from adqc.outputs import fit_outputs_
 from adqc.qasm import card, from_qasm, to_qasm
 from adqc.relax import project_, relax_, unitarity
 from adqc.simplify import simplify
@@ -35,6 +36,7 @@ __all__ = [
     "explain",
     "finetune",
     "fit_",
+    "fit_outputs_",
     "from_pennylane",
     "from_qasm",
     "from_quimb",

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+import adqc
 from adqc.brickwall import BrickWall
 from adqc.experiments import study as module
 from adqc.experiments import training
 from adqc.experiments.recipe import load_recipe
 from adqc.experiments.report import write_report
+from adqc.experiments.stages import grow_
 from adqc.experiments.studies import STUDIES, Flat, find_study
 from adqc.experiments.study import Study
 from adqc.experiments.workshop import Workshop
@@ -60,12 +62,34 @@ def test_each_study_leaves_json_table_and_page(finished, name):
         assert "".join(f"<td>{row[0]}</td>") in page or f'<td class="n">{row[0]}</td>' in page
 
 
-def test_one_stage_fits_nothing_and_two_do(finished):
+def test_only_a_fit_to_weights_tells_their_error(finished):
     found = finished[1]["two-stage"]["rows"]
-    assert {(row["start"], row["stages"]) for row in found} == {(s, k) for s in ("haar", "layered") for k in "12"}
+    stages = ("single stage", "on weights", "on outputs")
+    assert [(row["start"], row["stage"]) for row in found] == [(s, k) for s in ("haar", "grown") for k in stages]
     for row in found:
-        assert ("relative_error" in row) == (row["stages"] == "2")
-    assert all(0 < row["relative_error"] < 1 for row in found if row["stages"] == "2")
+        assert ("relative_error" in row) == (row["stage"] == "on weights")
+        assert 0 <= row["first"] <= 100
+    assert all(0 < row["relative_error"] < 1 for row in found if row["stage"] == "on weights")
+
+
+def test_a_grown_circuit_trains_half_of_the_epochs_with_half_of_the_layers(tmp_path):
+    found = study("two-stage", tmp_path, "finetune.epochs=3").execute()
+    by_start = {row["start"]: row for row in found["rows"] if row["stage"] == "single stage"}
+    assert by_start["grown"]["parameters"] == by_start["haar"]["parameters"]
+    record = json.loads((tmp_path / "trainings" / "grown-none-seed0.json").read_text())
+    assert len(record["epochs"]["accuracy"]) == 2
+    half = sorted(path.name for path in (tmp_path / "snapshots").glob("grown-*-half-*"))
+    assert half == [f"grown-{stage}-half-seed0.safetensors" for stage in ("none", "outputs", "weights")]
+
+
+def test_growing_keeps_the_weights():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(16, 8), torch.nn.Linear(8, 16))
+    adqc.compress_(model, adqc.Circuit(depth=2), select="0", fit=None, progress=False)
+    before = model[0].weight.detach().clone()
+    grow_(model, {"0": adqc.Circuit(depth=5)})
+    assert model[0].circuit.config.depth == 5
+    assert torch.allclose(model[0].weight, before, atol=1e-6)
 
 
 def test_unitary_gates_stay_so_and_are_their_own_projection(finished):

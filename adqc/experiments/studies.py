@@ -1,11 +1,10 @@
-"""The studies: stage 1 or not, unitary or not, how deep, in which layout, how many layers."""
+"""The studies: unitary or not, how deep, in which layout, how many layers; and the names of all."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,14 +14,14 @@ from torch.nn.utils import parametrize
 from adqc.baselines import replace_
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
-from adqc.experiments.study import Answer, Job, Question, Runner, point
+from adqc.experiments.stages import ask_two_stages
+from adqc.experiments.study import Answer, Job, Question, Runner, picture, point, usual
 from adqc.experiments.training import measure
 from adqc.experiments.workshop import CIRCUITS, CONTROLS, Workshop
 from adqc.fit import fit_
 from adqc.relax import project_, relax_, unitarity
 from adqc.selection import circuit_size, find_targets
 
-STARTS = ("haar", "layered", "near-identity")
 PENALTIES = (0.0, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 DEPTHS = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)
 # A free gate takes smaller steps than an angle; see adqc.finetune.
@@ -35,35 +34,6 @@ Made = tuple[nn.Module, dict[str, Any]]
 
 def _configs(shop: Workshop, **changes: Any) -> dict[str, Circuit]:
     return {name: dataclasses.replace(config, **changes) for name, config in shop.configs.items()}
-
-
-def ask_two_stages(shop: Workshop, run: Runner, quick: bool) -> Answer:
-    """Circuits that start at random against those that are fitted to the trained weights first."""
-    jobs = []
-    for start in STARTS[: 2 if quick else None]:
-        for stages in (1, 2):
-
-            def make(seed: int, start: str = start, stages: int = stages) -> Made:
-                fit = shop.recipe.fit if stages == 2 else None
-                return shop.circuit(shop.dense(seed), _configs(shop, start=start), seed, fit=fit)
-
-            jobs.append(Job(f"{start}-{stages}", {"start": start, "stages": str(stages)}, make))
-    rows = run(jobs)
-    places = list(dict.fromkeys(row["start"] for row in rows))
-    series = {
-        f"{'two stages' if stages == '2' else 'single stage'}": [
-            point(row, places.index(row["start"])) for row in rows if row["stages"] == stages
-        ]
-        for stages in ("1", "2")
-    }
-    picture = _picture(series, "start of the circuits", "Test accuracy after one and two stages, for each start")
-    return Answer(
-        rows,
-        [("start", "start", None), ("stages", "stages", None), *_usual(error=True)],
-        [{**picture, "labels": places}],
-        "Single stage: circuits start at random, with the trained weights' deviation, and train with the network. "
-        "Two stages: they are fitted to the trained weights before.",
-    )
 
 
 def ask_unitarity(shop: Workshop, run: Runner, quick: bool) -> Answer:
@@ -101,13 +71,13 @@ def ask_unitarity(shop: Workshop, run: Runner, quick: bool) -> Answer:
             ("accuracy", "accuracy, %", 2),
             ("unitarity", "distance", 4),
             ("projected", "projected, %", 2),
-            *_usual()[1:],
+            *usual()[1:],
         ],
         [
-            {**_picture(accuracy, against, "Test accuracy against the penalty on gates that are not unitary")}
+            {**picture(accuracy, against, "Test accuracy against the penalty on gates that are not unitary")}
             | {"labels": labels},
             {
-                **_picture(distance, against, "Distance of the gates from unitary ones against the penalty"),
+                **picture(distance, against, "Distance of the gates from unitary ones against the penalty"),
                 "what": "mean ‖GᵀG − 1‖²",
                 "labels": labels,
             },
@@ -134,14 +104,14 @@ def ask_depth(shop: Workshop, run: Runner, quick: bool) -> Answer:
     }
     pictures = [
         {
-            **_picture({"circuit": [point(row, row["depth"], name) for row in rows]}, "depth", f"{what} against depth"),
+            **picture({"circuit": [point(row, row["depth"], name) for row in rows]}, "depth", f"{what} against depth"),
             "what": what,
         }
         for name, what in said.items()
     ]
     return Answer(
         rows,
-        [("depth", "depth", 0), *_usual(error=True)],
+        [("depth", "depth", 0), *usual(error=True)],
         pictures,
         "All layers of the recipe have the same depth.",
     )
@@ -202,11 +172,11 @@ def ask_layout(shop: Workshop, run: Runner, quick: bool) -> Answer:
         makers[f"random {number}"] = lambda seed, number=number: shuffled(seed, number)
     rows = run([Job(name.replace(" ", "-"), {"layout": name}, make) for name, make in makers.items()])
     series = {"circuit": [point(row, k) for k, row in enumerate(rows)]}
-    picture = _picture(series, "layout", "Test accuracy of each index layout")
+    shown = picture(series, "layout", "Test accuracy of each index layout")
     return Answer(
         rows,
-        [("layout", "layout", None), *_usual(error=True)],
-        [{**picture, "labels": [row["layout"] for row in rows]}],
+        [("layout", "layout", None), *usual(error=True)],
+        [{**shown, "labels": [row["layout"] for row in rows]}],
         "Interleaved: output and input bits alternate along the chain; rows-first: all output bits, then all input "
         "bits; flat: the bits of the entry's number; random: an order of its own for every layer and seed.",
     )
@@ -264,12 +234,12 @@ def ask_scale(shop: Workshop, run: Runner, quick: bool) -> Answer:
     series = {
         kind: [point(row, row["count"]) for row in rows if row["kind"] == kind] for kind in ("together", "frozen")
     }
-    picture = _picture(
+    shown = picture(
         {{"together": "circuits", "frozen": "frozen at random"}[kind]: own for kind, own in series.items() if own},
         "layers replaced",
         "Test accuracy against the number of layers that are circuits or frozen",
     )
-    single = _picture(
+    single = picture(
         {"circuit": [point(row, k) for k, row in enumerate(singles)]},
         "layer",
         "Test accuracy with one layer as a circuit, for each layer",
@@ -281,32 +251,15 @@ def ask_scale(shop: Workshop, run: Runner, quick: bool) -> Answer:
             ("kind", "what", None),
             ("layers", "layers", None),
             ("weights", "weights", 0),
-            *_usual(),
+            *usual(),
             ("drop", "lost", 2),
             ("within", "≤ 1 point", None),
         ],
-        [{**picture, "levels": levels}, {**single, "levels": levels, "labels": names}],
+        [{**shown, "levels": levels}, {**single, "levels": levels, "labels": names}],
         f"Before accuracy falls by more than {POINT:g} point: {alone} of {len(names)} layers can be a circuit of depth "
         f"{depth} alone, and {said}. Together: the layers that lose least come first; the same layers frozen at random "
         "stand beside them.",
     )
-
-
-def _picture(series: Mapping[str, list[list[float]]], against: str, alt: str) -> dict[str, Any]:
-    return {
-        "series": dict(series),
-        "what": "test accuracy, %",
-        "against": against,
-        "alt": alt,
-        "caption": f"{alt}.",
-    }
-
-
-def _usual(*, error: bool = False) -> list[tuple[str, str, int | None]]:
-    columns: list[tuple[str, str, int | None]] = [("accuracy", "accuracy, %", 2), ("parameters", "parameters", 0)]
-    if error:
-        columns.append(("relative_error", "error, stage 1", 3))
-    return [*columns, ("start_seconds", "s, stage 1", 1), ("seconds", "s, stage 2", 1)]
 
 
 STUDIES: dict[str, Question] = {

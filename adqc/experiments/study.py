@@ -20,7 +20,7 @@ from adqc.experiments.workshop import Workshop
 from adqc.tables import make_table, progress_bar
 
 # Figures of a training whose mean and deviation a study reports, where they are there.
-FIGURES = ("accuracy", "relative_error", "unitarity", "projected", "seconds", "start_seconds", "parameters")
+FIGURES = ("accuracy", "first", "relative_error", "unitarity", "projected", "seconds", "start_seconds", "parameters")
 
 
 @dataclass(frozen=True)
@@ -223,3 +223,22 @@ def _cell(row: Mapping[str, Any], name: str, digits: int | None) -> str:
 def point(row: Mapping[str, Any], place: float, name: str = "accuracy") -> list[float]:
     """Place, mean and deviation of a figure, for a picture."""
     return [place, row[name], row.get(f"{name}_deviation", 0.0)]
+
+
+def picture(series: Mapping[str, list[list[float]]], against: str, alt: str) -> dict[str, Any]:
+    """A plot of test accuracy, as :func:`adqc.experiments.page.draw` takes it."""
+    return {
+        "series": dict(series),
+        "what": "test accuracy, %",
+        "against": against,
+        "alt": alt,
+        "caption": f"{alt}.",
+    }
+
+
+def usual(*, error: bool = False) -> list[tuple[str, str, int | None]]:
+    """The columns that most studies show."""
+    columns: list[tuple[str, str, int | None]] = [("accuracy", "accuracy, %", 2), ("parameters", "parameters", 0)]
+    if error:
+        columns.append(("relative_error", "error, stage 1", 3))
+    return [*columns, ("start_seconds", "s, stage 1", 1), ("seconds", "s, stage 2", 1)]

@@ -113,6 +113,18 @@ class Workshop:
             images, labels = self.images.train_images[kept:], self.images.train_labels[kept:]
         return Batches(images, labels, batch_size=1000, mean=source.mean, std=source.std, device=self.device)
 
+    def calibration(self, count: int) -> Batches:
+        """The first training images, unchanged and in their order, the same for every process."""
+        source, images = SOURCES[self.recipe.data], self.images
+        return Batches(
+            images.train_images[:count],
+            images.train_labels[:count],
+            batch_size=self.recipe.finetune.batch_size,
+            mean=source.mean,
+            std=source.std,
+            device=self.device,
+        )
+
     def _kept(self, holdout: bool) -> int:
         count = len(self.images.train_labels)
         return count - min(VALIDATION_MOST, count // VALIDATION_SHARE) if holdout else count
@@ -158,6 +170,13 @@ class Workshop:
             processes=self.processes,
             penalty=penalty,
         )
+
+    def train_half_(self, model: nn.Module, name: str, seed: int) -> None:
+        """Train a network for the first half of stage 2's epochs; nothing is remembered but its snapshot."""
+        training = dataclasses.replace(self.recipe.finetune, epochs=self.recipe.finetune.epochs // 2)
+        teacher = self.dense(seed) if training.distil.weight else None
+        if training.epochs:
+            self._fit(model, name, training, seed, ORDER, holdout=False, teacher=teacher)
 
     def find(self, name: str) -> dict[str, Any] | None:
         """The record of a finished training; None where there is none yet.
