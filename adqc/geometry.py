@@ -12,8 +12,8 @@ from itertools import chain, zip_longest
 
 WIRINGS = ("brick-wall", "staircase")
 LAYOUTS = ("interleaved", "grouped", "rows-first")
-# Bits of one axis that stand together where groups of bits take turns.
-GROUP = 3
+# Bits of the first axis, and of the others, that stand together where groups of bits take turns.
+GROUPS = (2, 3)
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,8 @@ def layout(shape: Sequence[int], order: str | Sequence[int] = "interleaved") -> 
     Args:
         shape: The weight's shape.
         order: ``"interleaved"`` (the axes' bits take turns along the chain, most significant first), ``"grouped"``
-            (those of the first axis take turns, by threes, with those of all others), ``"rows-first"`` (all bits of the
-            first axis, then the next), or the bit number of each site.
+            (two of the first axis take turns with three of all others), ``"rows-first"`` (all bits of the first axis,
+            then the next), or the bit number of each site.
 
     Raises:
         ValueError: If the name is unknown or the order is not a permutation.
@@ -198,18 +198,18 @@ def layout(shape: Sequence[int], order: str | Sequence[int] = "interleaved") -> 
     if order == "rows-first":
         return Layout(shape, tuple(range(total)))
     if order == "interleaved":
-        return Layout(shape, _take_turns(bits, 1))
+        return Layout(shape, _take_turns(bits, (1,) * len(bits)))
     if order == "grouped":
-        return Layout(shape, _take_turns((bits[0], total - bits[0]) if sum(bits) else bits, GROUP))
+        return Layout(shape, _take_turns((bits[0], total - bits[0]), GROUPS) if sum(bits) else (0,))
     raise ValueError(f"unknown layout {order!r}: use one of {', '.join(LAYOUTS)}, or an explicit order of sites")
 
 
-def _take_turns(counts: Sequence[int], most: int) -> tuple[int, ...]:
-    """Bits in consecutive runs of these lengths, from each run in turn as many as ``most``."""
+def _take_turns(counts: Sequence[int], most: Sequence[int]) -> tuple[int, ...]:
+    """Bits in consecutive runs of these lengths, from each run in turn as many as ``most`` says for it."""
     starts = [sum(counts[:run]) for run in range(len(counts))]
     groups = [
-        [range(bit, min(bit + most, start + count)) for bit in range(start, start + count, most)]
-        for start, count in zip(starts, counts, strict=True)
+        [range(bit, min(bit + size, start + count)) for bit in range(start, start + count, size)]
+        for start, count, size in zip(starts, counts, most, strict=True)
     ]
     # A weight of one entry has no bit, but a site.
     return tuple(bit for turn in zip_longest(*groups, fillvalue=()) for group in turn for bit in group) or (0,)

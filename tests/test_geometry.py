@@ -135,6 +135,8 @@ def test_interleaved_takes_the_axes_bits_in_turns():
 
 def test_rows_first_and_explicit_orders():
     assert layout((4, 4), "rows-first").order == (0, 1, 2, 3)
+    assert layout((16, 256), "grouped").order == (0, 1, 4, 5, 6, 2, 3, 7, 8, 9, 10, 11)
+    assert layout((16, 6, 5, 5), "grouped").order == (0, 1, 4, 5, 6, 2, 3, 7, 8, 9, 10, 11, 12)
     assert layout((4, 4), [3, 1, 0, 2]) == Layout((4, 4), (3, 1, 0, 2))
 
 

@@ -129,7 +129,7 @@ class Aims:
 
 
 # One sweep of wide gates, see Recipe.wide.
-WIDE = {"depth": 1, "gate": "o16", "wiring": "staircase", "stride": 2, "layout": "grouped"}
+WIDE = {"depth": 1, "gate": "o16", "wiring": "staircase", "stride": 2, "layout": "grouped", "start": "paired"}
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ class Recipe:
         train_images: Number of training images to use; 0 for all.
         test_images: Number of test images to use; 0 for all.
         circuits: Which layers become circuits (names, or ``re:`` patterns), and which circuit each gets.
-        wide: What a comparison's wide gates have beside the gate: axes or layout of a layer. It takes ``"grouped"`` and
-            the weight's own axes where nothing is said.
+        wide: What a comparison's wide gates have beside the gate: axes, layout or start of a layer. It takes
+            ``"grouped"``, ``"paired"`` and the weight's own axes where nothing is said.
         dense: Training of the dense network.
         fit: Stage 1; without sweeps the circuits start at random.
         rescale: Give every circuit the norm of the trained weight after stage 1. The best fit is a short vector, from
