@@ -27,8 +27,8 @@ RIVALS = ("frozen", "hashing", "low-rank", "tensor-train", "quantised-train", "p
 CONVOLUTIONS = ("tucker", "cp")
 # Name of the recipe: budgets, seeds, starts, methods, changes of the recipe.
 TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    "fc2-mnist": ((300, 600, 1200), 3, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS), FC2),
-    "fc2-fashion": ((300, 600, 1200), 3, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS), FC2),
+    "fc2-mnist": ((300, 600, 1200), 3, ("fitted", "random"), ("wide", "cartan", "free", *RIVALS), FC2),
+    "fc2-fashion": ((300, 600, 1200), 3, ("fitted", "random"), ("wide", "free", *RIVALS), FC2),
     "lenet5-mnist": ((700, 1400), 3, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "lenet5-fashion": ((700, 1400), 3, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "small-vgg-cifar10": (
