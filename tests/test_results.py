@@ -47,6 +47,17 @@ def test_the_levers_show_the_stored_results(script):
         assert [row["lever"] for row in found["rows"]] == list(levers["LEVERS"][name][2])
 
 
+def test_the_studies_show_the_stored_results(script):
+    studies = script("studies")
+    page = (RESULTS / "studies.md").read_text(encoding="utf-8")
+    stored = json.loads((RESULTS / "studies.json").read_text(encoding="utf-8"))
+    assert set(stored) == set(studies["LENGTHS"])
+    for name, found in stored.items():
+        recipe, seeds, _ = studies["LENGTHS"][name]
+        assert studies["render"](name, found) in page
+        assert (found["recipe"]["name"], found["settings"]["seeds"]) == (recipe, seeds)
+
+
 def test_each_lever_changes_something_and_can_be_built(script):
     for name, (budget, _, changes) in script("levers")["LEVERS"].items():
         recipe = load_recipe(name)

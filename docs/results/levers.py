@@ -32,6 +32,7 @@ def change(**fields: Any) -> Change:
     return lambda config: dataclasses.replace(config, **fields)
 
 
+THREES = (0, 1, 2, 8, 9, 10, 3, 4, 5, 11, 12, 13, 6, 7, 14, 15, 16, 17)
 # Name of the recipe: budget, rate, and what is changed.
 LEVERS: dict[str, tuple[int, float, dict[str, Change]]] = {
     "fc2-fashion": (
@@ -39,12 +40,25 @@ LEVERS: dict[str, tuple[int, float, dict[str, Change]]] = {
         {
             AS_IN_THE_TABLES: change(),
             "stage 1 first": change(),
+            "random start (`haar`)": change(start="haar"),
+            "random start, three bits of outputs and pixels in turns": change(start="haar", layout=THREES),
             "weight's own axes, 256 × 784": change(axes=None),
             "bits in turns one by one (`interleaved`)": change(layout="interleaved"),
-            "all bits of the outputs first (`rows-first`)": change(layout="rows-first"),
+            "all bits of the outputs first (`rows-first`)": change(start="haar", layout="rows-first"),
             "gates on three qubits": change(gate="o8", stride=1),
             "gates on four qubits": change(gate="o16", stride=2),
             "gates on six qubits": change(gate="o64", stride=4),
+        },
+    ),
+    "lenet5-fashion": (
+        1400, 0.03,
+        {
+            AS_IN_THE_TABLES: change(),
+            "stage 1 first": change(),
+            "random start (`haar`)": change(start="haar"),
+            "weights' own axes": change(axes=None),
+            "bits in turns one by one (`interleaved`)": change(layout="interleaved"),
+            "all bits of the outputs first (`rows-first`)": change(start="haar", layout="rows-first"),
         },
     ),
     "small-vgg-cifar10": (
@@ -52,7 +66,7 @@ LEVERS: dict[str, tuple[int, float, dict[str, Change]]] = {
         {
             AS_IN_THE_TABLES: change(),
             "random start (`haar`)": change(start="haar"),
-            "random start, `grouped` layout": change(start="haar", layout="grouped"),
+            "bits in turns one by one (`interleaved`)": change(layout="interleaved"),
         },
     ),
 }  # fmt: skip
