@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tables import FC2
+from tables import FC2, LENET, TABLES
 
 from adqc.experiments.compare_page import to_markdown
 from adqc.experiments.recipe import load_recipe
@@ -20,18 +20,13 @@ from adqc.experiments.studies import STUDIES, find_study
 from adqc.experiments.study import Study
 
 HERE = Path(__file__).parent
-SHORT = ("train_images=20000", *FC2)
-VGG = (
-    "train_images=10000", "test_images=5000", "dense.epochs=4", "finetune.epochs=3", "finetune.lr=6e-3",
-    "finetune.batch_size=64",
-)  # fmt: skip
 # Study: recipe, seeds, changes of the recipe.
 LENGTHS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "two-stage": ("lenet5-mnist", 3, ("train_images=10000", *FC2)),
-    "unitarity": ("fc2-mnist", 3, SHORT),
-    "depth": ("fc2-mnist", 3, SHORT),
-    "layout": ("fc2-mnist", 3, SHORT),
-    "scale": ("small-vgg-cifar10", 2, VGG),
+    "unitarity": ("fc2-mnist", 3, LENET),
+    "depth": ("fc2-mnist", 3, LENET),
+    "layout": ("fc2-mnist", 3, LENET),
+    "scale": ("small-vgg-cifar10", 2, TABLES["small-vgg-cifar10"][-1]),
 }
 
 
@@ -73,7 +68,8 @@ def write(names: list[str], *, data: str | None = None) -> None:
 INTRODUCTION = """# The studies
 
 `python docs/results/studies.py` makes this page; the figures of each study, with the machine, are in `studies.json`.
-The schedules are short, so that two cores make all of it in about half an hour; `adqc study NAME` takes the recipes' own.
+The schedules are short, so that two cores make all of it in about half an hour; `adqc study NAME` takes the recipes'
+own.
 """
 
 if __name__ == "__main__":
