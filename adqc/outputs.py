@@ -180,10 +180,10 @@ def _listen(model: nn.Module, layers: Mapping[str, nn.Module], batches: Sequence
     heard: dict[str, list[Call]] = {}
     place = next(model.parameters()).device
 
-    def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        heard.setdefault(name, []).append((inputs[0], output))
+    def note(name: str, _: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
+        heard.setdefault(name, []).append(((*inputs, *named.values())[0], output))
 
-    handles = [layer.register_forward_hook(partial(note, name)) for name, layer in layers.items()]
+    handles = [layer.register_forward_hook(partial(note, name), with_kwargs=True) for name, layer in layers.items()]
     try:
         for batch in batches:
             model(batch.to(place) if isinstance(batch, Tensor) else batch)

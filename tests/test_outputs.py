@@ -24,7 +24,7 @@ class Tiny(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores, (N, 3); the convolution acts first, though it was made later."""
-        scores: Tensor = self.head(self.late(self.drop(self.conv(x).relu().flatten(1))).relu())
+        scores: Tensor = self.head(self.late(input=self.drop(self.conv(x).relu().flatten(1))).relu())
         return scores
 
 
