@@ -30,8 +30,9 @@ from adqc.experiments.page import write_page
 from adqc.experiments.recipe import Recipe
 from adqc.experiments.sources import SOURCES
 from adqc.experiments.training import write_atomically
+from adqc.experiments.trainings_bar import TrainingsBar
 from adqc.experiments.workshop import DENSE_ORDER, Workshop
-from adqc.tables import make_table, progress_bar
+from adqc.tables import make_table
 
 
 @dataclass(frozen=True)
@@ -101,17 +102,14 @@ class Comparison:
         place = Path(folder) if folder is not None else Path("runs") / f"{recipe.name}{'-quick' * recipe.quick}-compare"
         # Budgets, seeds and methods can be added later; what the choices rest on cannot.
         fixed = {"rates": list(self.settings.rates), "starts": list(self.settings.starts)}
-        self.shop = Workshop(recipe, place, settings=fixed, data=data, device=device, notify=self._tell)
+        self.bar = TrainingsBar(progress)
+        self.shop = Workshop(recipe, place, settings=fixed, data=data, device=device, notify=self.bar.tell)
+        if not self.shop.processes.main:
+            self.bar.show = False
         kernels = any(len(shape) > 2 for shape in self.shop.shapes.values())
         # Of matrices alone they are low rank, which is there already.
         self.methods = [name for name in self.settings.methods if kernels or name not in ("tucker", "cp")]
-        self.progress, self.console = progress, console
-        self._bar: Any = None
-        self._task: Any = None
-
-    def _tell(self, sentence: str) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, note=sentence)
+        self.console = console
 
     def execute(self) -> dict[str, Any]:
         """Do every training that is not done yet, and write the results.
@@ -126,20 +124,18 @@ class Comparison:
             for budget in ((0,) if method in FLAT else settings.budgets)
             for k in range(settings.seeds)
         ]
-        # One line of progress for the choice of rate and start of each method, too.
-        total = len(jobs) + len(self.methods)
-        with progress_bar(self.progress if self.shop.processes.main else False) as self._bar:
-            self._task = self._bar.add_task("trainings", total=total, note="")
+        with self.bar:
+            # One step for the choice of rate and start of each method, too.
+            self.bar.expect(len(jobs) + len(self.methods))
             choices: dict[str, _Choice | None] = {}
             for method, budget, seed in jobs:
                 if method not in choices:
                     choices[method] = self._choose(method)
-                    self._bar.advance(self._task)
+                    self.bar.advance()
                 choice = choices[method]
                 if choice is not None and self._fits(method, budget):
                     records.append(self._train(method, budget, seed, choice, holdout=False))
-                self._bar.advance(self._task)
-        self._bar = None
+                self.bar.advance()
         found = self._gather(records, choices)
         if self.shop.processes.main:
             self._write(found)

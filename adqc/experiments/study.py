@@ -16,8 +16,9 @@ from adqc.experiments.compare_page import to_markdown
 from adqc.experiments.page import write_page
 from adqc.experiments.recipe import Recipe
 from adqc.experiments.training import write_atomically
+from adqc.experiments.trainings_bar import TrainingsBar
 from adqc.experiments.workshop import Workshop
-from adqc.tables import make_table, progress_bar
+from adqc.tables import make_table
 
 # Figures of a training whose mean and deviation a study reports, where they are there.
 FIGURES = ("accuracy", "first", "relative_error", "unitarity", "projected", "seconds", "start_seconds", "parameters")
@@ -111,15 +112,12 @@ class Study:
             raise ValueError(f"a study needs at least 1 seed, got {seeds}")
         self.name, self.question, self.recipe, self.seeds = name, question, recipe, seeds
         place = Path(folder) if folder is not None else Path("runs") / f"study-{name}{'-quick' * recipe.quick}"
-        self.shop = Workshop(recipe, place, settings={"study": name}, data=data, device=device, notify=self._tell)
-        self.progress, self.console = progress, console
-        self._bar: Any = None
-        self._task: Any = None
+        self.bar = TrainingsBar(progress)
+        self.shop = Workshop(recipe, place, settings={"study": name}, data=data, device=device, notify=self.bar.tell)
+        if not self.shop.processes.main:
+            self.bar.show = False
+        self.console = console
         self._curves: dict[str, list[list[float]]] = {}
-
-    def _tell(self, sentence: str) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, note=sentence)
 
     def execute(self) -> dict[str, Any]:
         """Do every training that is not done yet, and write the results.
@@ -127,10 +125,8 @@ class Study:
         Returns:
             What ``study.json`` holds.
         """
-        with progress_bar(self.progress if self.shop.processes.main else False) as self._bar:
-            self._task = self._bar.add_task("trainings", total=0, note="")
+        with self.bar:
             answer = self.question.ask(self.shop, self._run, self.recipe.quick)
-        self._bar = None
         heads: list[str] = [head if digits is None else f">{head}" for _, head, digits in answer.columns]
         cells = [[_cell(row, name, digits) for name, _, digits in answer.columns] for row in answer.rows]
         curves = {
@@ -172,7 +168,7 @@ class Study:
         return found
 
     def _run(self, jobs: Sequence[Job]) -> list[Row]:
-        self._bar.update(self._task, total=self._bar.tasks[0].total + len(jobs) * self.seeds)
+        self.bar.expect(len(jobs) * self.seeds)
         rows = []
         for job in jobs:
             records = []
@@ -182,7 +178,7 @@ class Study:
                     return job.make(seed)
 
                 records.append(self.shop.train(f"{job.name}-seed{seed}", make, seed=seed, **job.options))
-                self._bar.advance(self._task)
+                self.bar.advance()
             accuracy = records[0]["epochs"].get("accuracy", [])
             self._curves[job.name.replace("-", " ")] = [[k, value, 0.0] for k, value in enumerate(accuracy, 1)]
             rows.append({**job.labels, "seeds": len(records), **_figures(records)})
