@@ -27,15 +27,13 @@ RIVALS = ("frozen", "hashing", "low-rank", "tensor-train", "quantised-train", "p
 CONVOLUTIONS = ("tucker", "cp")
 # Name of the recipe: budgets, seeds, starts, methods, changes of the recipe.
 TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    "fc2-mnist": ((300, 600, 1200), 3, ("fitted", "random"), ("wide", "cartan", "free", *RIVALS), FC2),
+    "fc2-mnist": ((300, 600, 1200), 3, ("fitted", "random"), ("wide", "free", *RIVALS), FC2),
     "fc2-fashion": ((300, 600, 1200), 3, ("fitted", "random"), ("wide", "free", *RIVALS), FC2),
-    "lenet5-mnist": (
-        (700, 1400), 3, ("fitted", "random"), ("wide", "cartan", "so4", "free", *RIVALS, *CONVOLUTIONS), LENET,
-    ),
+    "lenet5-mnist": ((700, 1400), 3, ("fitted", "random"), ("wide", "cartan", *RIVALS, *CONVOLUTIONS), LENET),
     "lenet5-fashion": ((700, 1400), 3, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "small-vgg-cifar10": (
         (600, 1200), 3, ("random",),
-        ("wide", *RIVALS, *CONVOLUTIONS),
+        ("wide", *RIVALS, "tucker"),
         (
             "train_images=10000", "test_images=5000", "dense.epochs=4", "finetune.epochs=3", "finetune.lr=6e-3",
             "finetune.batch_size=64",
