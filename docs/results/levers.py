@@ -66,7 +66,7 @@ LEVERS: dict[str, tuple[int, float, dict[str, Change]]] = {
         {
             AS_IN_THE_TABLES: change(),
             "random start (`haar`)": change(start="haar"),
-            "bits in turns one by one (`interleaved`)": change(layout="interleaved"),
+            "two bits of the outputs, three of the others in turns (`grouped`)": change(layout="grouped"),
         },
     ),
 }  # fmt: skip

@@ -26,7 +26,7 @@ LENGTHS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "unitarity": ("fc2-mnist", 3, LENET),
     "depth": ("fc2-mnist", 3, LENET),
     "layout": ("fc2-mnist", 3, LENET),
-    "scale": ("small-vgg-cifar10", 2, TABLES["small-vgg-cifar10"][-1]),
+    "scale": ("small-vgg-cifar10", 1, TABLES["small-vgg-cifar10"][-1]),
 }
 
 

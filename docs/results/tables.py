@@ -33,7 +33,7 @@ TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], 
     "lenet5-fashion": ((700, 1400), 3, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "small-vgg-cifar10": (
         (600, 1200), 3, ("random",),
-        ("wide", *RIVALS, "tucker"),
+        ("wide", *RIVALS),
         (
             "train_images=10000", "test_images=5000", "dense.epochs=4", "finetune.epochs=3", "finetune.lr=6e-3",
             "finetune.batch_size=64",
