@@ -32,7 +32,7 @@ TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], 
     "lenet5-mnist": ((700, 1400), 3, ("fitted", "random"), ("wide", "cartan", *RIVALS, *CONVOLUTIONS), LENET),
     "lenet5-fashion": ((700, 1400), 3, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "small-vgg-cifar10": (
-        (600, 1200), 3, ("random",),
+        (600, 1200), 2, ("random",),
         ("wide", *RIVALS),
         (
             "train_images=10000", "test_images=5000", "dense.epochs=4", "finetune.epochs=3", "finetune.lr=6e-3",
