@@ -50,23 +50,11 @@ LEVERS: dict[str, tuple[int, float, dict[str, Change]]] = {
             "gates on six qubits": change(gate="o64", stride=4),
         },
     ),
-    "lenet5-fashion": (
-        1400, 0.03,
-        {
-            AS_IN_THE_TABLES: change(),
-            "stage 1 first": change(),
-            "random start (`haar`)": change(start="haar"),
-            "weights' own axes": change(axes=None),
-            "bits in turns one by one (`interleaved`)": change(layout="interleaved"),
-            "all bits of the outputs first (`rows-first`)": change(start="haar", layout="rows-first"),
-        },
-    ),
     "small-vgg-cifar10": (
         600, 0.01,
         {
             AS_IN_THE_TABLES: change(),
             "random start (`haar`)": change(start="haar"),
-            "two bits of the outputs, three of the others in turns (`grouped`)": change(layout="grouped"),
         },
     ),
 }  # fmt: skip
