@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tables import FC2, LENET, TABLES
+from tables import FC2, LENET
 
 from adqc.experiments.compare_page import to_markdown
 from adqc.experiments.recipe import load_recipe
@@ -26,7 +26,6 @@ LENGTHS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "unitarity": ("fc2-mnist", 3, LENET),
     "depth": ("fc2-mnist", 3, LENET),
     "layout": ("fc2-mnist", 3, LENET),
-    "scale": ("small-vgg-cifar10", 1, TABLES["small-vgg-cifar10"][-1]),
 }
 
 
@@ -70,6 +69,12 @@ INTRODUCTION = """# The studies
 `python docs/results/studies.py` makes this page; the figures of each study, with the machine, are in `studies.json`.
 The schedules are short, so that two cores make all of it in about half an hour; `adqc study NAME` takes the recipes'
 own.
+
+In short: fitting the weights first brings 0.3 points from random gates and two to three from gates near the identity.
+Fitted to outputs from random gates, the network is right for two thirds of the digits before any training with labels;
+after training little of that is left. Growing circuits while they train does not pay. Gates that are unitary cost half
+a point at equal depth and store less than a quarter of the numbers; a penalty that keeps free gates unitary loses less.
+At this schedule depth beyond 6 brings nothing, and bits in turns do best.
 """
 
 if __name__ == "__main__":
