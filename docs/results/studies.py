@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tables import FC2, LENET
+from tables import FC2, LENET, TABLES
 
 from adqc.experiments.compare_page import to_markdown
 from adqc.experiments.recipe import load_recipe
@@ -26,6 +26,7 @@ LENGTHS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "unitarity": ("fc2-mnist", 3, LENET),
     "depth": ("fc2-mnist", 3, LENET),
     "layout": ("fc2-mnist", 3, LENET),
+    "scale": ("small-vgg-cifar10", 1, TABLES["small-vgg-cifar10"][-1]),
 }
 
 
