@@ -88,8 +88,9 @@ def fit_outputs_(
         layer's weight, and layers that are not called, are left alone and named.
 
     Raises:
-        ValueError: If the model has no circuit, ``dense`` lacks one of its layers, there are no batches, ``steps`` is
-            below 1, or the trained network's outputs are not finite. The model is then as it was.
+        ValueError: If the model has no circuit, ``dense`` lacks one of its layers or has it in another shape, there are
+            no batches or they are one tensor, ``steps`` or ``lr`` is out of range, or the trained network's outputs are
+            not finite. The model is then as it was.
 
     Example:
         >>> import adqc
@@ -102,8 +103,12 @@ def fit_outputs_(
 
     Source: arXiv:2305.06058 (stage 1, there on weights).
     """
-    if steps < 1:
-        raise ValueError(f"fit_outputs_ needs at least one step a layer, got steps={steps}")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"fit_outputs_ needs a whole number of steps for each layer, at least 1, got steps={steps!r}")
+    if lr is not None and not 0 < lr < math.inf:
+        raise ValueError(f"fit_outputs_ needs a learning rate above 0, got lr={lr}")
+    if isinstance(batches, Tensor):
+        raise ValueError("fit_outputs_ takes a list of batches, and got one tensor: put it in a list")
     layers, rows = _find_layers(model)
     partners = _find_partners(dense, layers)
     kept = [_inputs(batch) for batch in batches]
@@ -146,11 +151,17 @@ def _find_layers(model: nn.Module) -> tuple[dict[str, nn.Module], list[OutputsRo
     return layers, rows
 
 
-def _find_partners(dense: nn.Module, layers: Iterable[str]) -> dict[str, nn.Module]:
+def _find_partners(dense: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     modules = dict(dense.named_modules())
-    for name in layers:
-        if name not in modules:
-            raise ValueError(f"the dense model has no layer {name!r}: give the model that was compressed, or a copy")
+    for name, layer in layers.items():
+        shape = layer.circuit.shape
+        found = getattr(modules.get(name), "weight", None)
+        if not isinstance(found, Tensor) or tuple(found.shape) != shape:
+            seen = f"one of shape {tuple(found.shape)}" if isinstance(found, Tensor) else "none"
+            raise ValueError(
+                f"the dense model must have a layer {name!r} with a weight of shape {shape}, and has {seen}: give the "
+                "model that was compressed, or a copy"
+            )
     return {name: modules[name] for name in layers}
 
 

@@ -143,15 +143,24 @@ def test_a_tied_weight_is_fitted_once() -> None:
     assert row.after < row.before
 
 
-@pytest.mark.parametrize("case", ["steps", "batches", "dense", "circuit", "finite"])
+@pytest.mark.parametrize(
+    "case", ["steps", "half", "rate", "nan", "batches", "tensor", "dense", "shape", "circuit", "finite"]
+)
 def test_bad_input_leaves_the_model_as_it_was(case: str) -> None:
     model, dense, batches = make()
     before = copy.deepcopy(model.state_dict())
-    others, steps, given = dense, 3, batches
-    if case == "steps":
-        steps = 0
+    others, steps, lr, given = dense, 3, None, batches
+    if case in ("steps", "half"):
+        steps = {"steps": 0, "half": 2.5}[case]
+    elif case in ("rate", "nan"):
+        lr = {"rate": -1.0, "nan": float("nan")}[case]
     elif case == "batches":
         given = []
+    elif case == "tensor":
+        given = batches[0]
+    elif case == "shape":
+        others = copy.deepcopy(dense)
+        others.late = nn.Linear(64, 13)
     elif case == "dense":
         others = nn.Sequential(nn.Linear(3, 3))
     elif case == "circuit":
@@ -162,13 +171,18 @@ def test_bad_input_leaves_the_model_as_it_was(case: str) -> None:
         others.late.bias.data[0] = torch.nan
     said = {
         "steps": "steps=0",
+        "half": r"whole number of steps for each layer, at least 1, got steps=2\.5",
+        "rate": r"learning rate above 0, got lr=-1\.0",
+        "nan": "got lr=nan",
+        "tensor": "put it in a list",
+        "shape": r"layer 'late' with a weight of shape \(12, 64\), and has one of shape \(13, 64\)",
         "batches": "no batches",
-        "dense": "no layer 'late'",
+        "dense": "layer 'late' with a weight of shape .*, and has none",
         "circuit": "no compressed layer",
         "finite": "late: the trained network's outputs",
     }
     with pytest.raises(ValueError, match=said[case]):
-        adqc.fit_outputs_(model, others, given, steps=steps, progress=False)
+        adqc.fit_outputs_(model, others, given, steps=steps, lr=lr, progress=False)  # type: ignore[arg-type]
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
