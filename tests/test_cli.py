@@ -262,6 +262,8 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path, whole, sent):
     process = subprocess.Popen(
         command("run", "lenet5-mnist", *changes, "--out", tmp_path / "run"),
         cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        # Tests that run in the background of a shell ignore Ctrl-C, and what they start inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     wait_for(lambda: has_begun(tmp_path / "run" / "stages" / "circuit.safetensors"), process)
     process.send_signal(sent)
