@@ -109,9 +109,8 @@ class BrickWall(nn.Module):
             states[:, 0] = 1
         if start is not None:
             return self._grown_from(start, count)
-        kind = self.config.start
-        if kind == "auto":
-            kind = "haar" if self.config.depth <= 6 else "layered"
+        # Of all starts the one that trains best: see the study of stage 1.
+        kind = "haar" if self.config.start == "auto" else self.config.start
         if kind == "paired":
             return paired_start(wiring, self.layout, generator=generator), states, 1.0
         near = family.near_identity(count, generator=generator)

@@ -248,6 +248,7 @@ class Workshop:
             "lr": lr,
             "factor": factor,
             "start_seconds": made,
+            "processor": self.machine()["processor"],
             **count(model),
             **facts,
         }
