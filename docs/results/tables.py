@@ -29,7 +29,7 @@ CONVOLUTIONS = ("tucker", "cp")
 TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "fc2-mnist": ((300, 600, 1200), 3, ("fitted", "random"), ("wide", "free", *RIVALS), FC2),
     "fc2-fashion": ((300, 600, 1200), 3, ("fitted", "random"), ("wide", "free", *RIVALS), FC2),
-    "lenet5-mnist": ((700, 1400), 3, ("fitted", "random"), ("wide", "cartan", *RIVALS, *CONVOLUTIONS), LENET),
+    "lenet5-mnist": ((700, 1400), 3, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "lenet5-fashion": ((700, 1400), 3, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "small-vgg-cifar10": (
         (600, 1200), 2, ("random",),
