@@ -1,7 +1,7 @@
 """The documentation's table and plots from the measured figures: ``python -m benchmarks.render``.
 
-Reads benchmarks/results/*.json; writes docs/benchmarks-table.md, which docs/benchmarks.md includes, and
-docs/pictures/bench-*.svg.
+Reads benchmarks/results/*.json, and in folders there what other machines wrote (``python -m benchmarks --out FOLDER``);
+writes docs/benchmarks-table.md, which docs/benchmarks.md includes, and docs/pictures/bench-*.svg.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ def table_page(results: Path = RESULTS) -> str:
     """The text of docs/benchmarks-table.md.
 
     Args:
-        results: Folder with cpu.json and cuda.json, where there are such.
+        results: Folder with cpu.json and cuda.json, where there are such, and with folders of other machines' files.
     """
     parts = []
     for device in ("cpu", "cuda"):
         held = read(results / f"{device}.json")
         if "table" in held:
             parts += _table(device, held["table"])
+            for path in sorted(results.glob(f"*/{device}.json")):
+                parts += _elsewhere(held["table"], read(path)["table"])
         if "growth" in held:
             parts += _growth(device, held["growth"])
     return HEAD + "\n" + ("\n".join(parts) if parts else NOTHING)
@@ -64,6 +66,28 @@ def _table(device: str, held: dict[str, Any]) -> list[str]:
     if short:
         said[0] += " These do not:\n"
     return [f"**{device.upper()}.** {_where(held)}", "", *rows, "", *said, ""]
+
+
+def _elsewhere(held: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Another machine's table, as far as it comes out otherwise."""
+    here, there = ([Line.from_dict(values) for values in found["lines"]] for found in (held, other))
+    changed = []
+    for one, same in zip(here, there, strict=True):
+        if one.met is not same.met:
+            row, work, against, _, _, ratio, target, met = one.cells()
+            changed.append(
+                f"| {row} | {work} | {against} | {target} | {ratio}, {met} | {', '.join(same.cells()[5::2])} |"
+            )
+    met = sum(line.met is True for line in there)
+    return [
+        f"**Another machine.** {_where(other)} There {met} of {len(there)} lines meet their targets; these come out "
+        f"otherwise than above:",
+        "",
+        "| # | work | against | target | ratio, met above | there |",
+        "|---|---|---|---|---|---|",
+        *changed,
+        "",
+    ]
 
 
 def _growth(device: str, held: dict[str, Any]) -> list[str]:
