@@ -32,6 +32,7 @@ def change(**fields: Any) -> Change:
     return lambda config: dataclasses.replace(config, **fields)
 
 
+TWOS = (0, 1, 8, 9, 10, 2, 3, 11, 12, 4, 5, 13, 14, 15, 6, 7, 16, 17)
 THREES = (0, 1, 2, 8, 9, 10, 3, 4, 5, 11, 12, 13, 6, 7, 14, 15, 16, 17)
 # Name of the recipe: budget, rate, and what is changed.
 LEVERS: dict[str, tuple[int, float, dict[str, Change]]] = {
@@ -41,6 +42,7 @@ LEVERS: dict[str, tuple[int, float, dict[str, Change]]] = {
             AS_IN_THE_TABLES: change(),
             "stage 1 first": change(),
             "random start (`haar`)": change(start="haar"),
+            "two bits of outputs and two or three of pixels in turns": change(layout=TWOS),
             "random start, three bits of outputs and pixels in turns": change(start="haar", layout=THREES),
             "weight's own axes, 256 × 784": change(axes=None),
             "bits in turns one by one (`interleaved`)": change(layout="interleaved"),
