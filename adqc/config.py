@@ -33,8 +33,7 @@ class Circuit:
             inputs are images, so that neighbouring qubits carry rows and columns of pixels. None for its own.
         start: ``"haar"`` (random gates), ``"layered"`` (first two layers random, the rest near the identity),
             ``"near-identity"``, ``"paired"`` (random wide gates that keep neighbouring bits of the first two axes
-            equal: every output sees few inputs; see :mod:`adqc.paired`), or ``"auto"``: what trains best for every
-            gate and depth, which is haar.
+            equal: every output sees few inputs; see :mod:`adqc.paired`), or ``"auto"``, which is haar at any depth.
         route: How the weight is built: ``"halves"`` (two halves, one product), ``"fused"`` (gates fused into blocks, on
             the whole state), ``"network"`` (quimb's generic contraction) or ``"gates"`` (gate by gate); or
             ``"matrix-free"``: it is not, the circuit is applied to the layer's input piece by piece. ``"auto"`` takes
