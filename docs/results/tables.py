@@ -121,9 +121,9 @@ hours.
 
 Wide gates are counted by what it takes to store them (`adqc.minimal`); they are trained in up to 1.8 times as many
 coordinates. The layouts of the recipes' `[wide]` for FC-2 and LeNet-5 come from a search on training images held out,
-which began from layouts found in trials that looked at the test images; those for the small VGG, the axes and the starts
-come from such trials. Rates and starts of every method here were chosen on training images held out. The trainings were
-made on two machines; each record names its processor.
+which began from layouts found in trials that looked at the test images; those for the small VGG, the axes and the
+starts come from such trials. Rates and starts of every method here were chosen on training images held out. The
+trainings for FC-2 and LeNet-5 were made on two machines; each record names its processor.
 
 """
 
