@@ -71,6 +71,8 @@ def _table(device: str, held: dict[str, Any]) -> list[str]:
 def _elsewhere(held: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Another machine's table, as far as it comes out otherwise."""
     here, there = ([Line.from_dict(values) for values in found["lines"]] for found in (held, other))
+    if [(one.row, one.work, one.against) for one in here] != [(one.row, one.work, one.against) for one in there]:
+        return [f"**Another machine.** {_where(other)} Its lines are others than those above: time it anew.", ""]
     changed = []
     for one, same in zip(here, there, strict=True):
         if one.met is not same.met:

@@ -152,6 +152,8 @@ def test_another_machine_is_shown_where_it_comes_out_otherwise(tmp_path):
     assert "There 0 of 2 lines meet their targets" in page
     assert page.count("| 1 | w | other | ≥ 4× | 4×, yes | 2×, no |") == 1
     assert "| 2 | w | other | " not in page.split("Another machine")[1]
+    command.write(tmp_path / "slow" / "cpu.json", "table", [slow], 2, 1.0)
+    assert "time it anew" in render.table_page(tmp_path)
 
 
 def test_the_page_is_what_the_figures_say():
