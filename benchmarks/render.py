@@ -33,8 +33,10 @@ def table_page(results: Path = RESULTS) -> str:
         held = read(results / f"{device}.json")
         if "table" in held:
             parts += _table(device, held["table"])
-            for path in sorted(results.glob(f"*/{device}.json")):
-                parts += _elsewhere(held["table"], read(path)["table"])
+            others = [read(path) for path in sorted(results.glob(f"*/{device}.json"))]
+            parts += [
+                part for other in others if "table" in other for part in _elsewhere(held["table"], other["table"])
+            ]
         if "growth" in held:
             parts += _growth(device, held["growth"])
     return HEAD + "\n" + ("\n".join(parts) if parts else NOTHING)
