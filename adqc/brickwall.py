@@ -109,7 +109,7 @@ class BrickWall(nn.Module):
             states[:, 0] = 1
         if start is not None:
             return self._grown_from(start, count)
-        # Near-identity layers train worse, the deeper the worse: see the study of stage 1.
+        # Layers near the identity train worse: see the study of stage 1.
         kind = "haar" if self.config.start == "auto" else self.config.start
         if kind == "paired":
             return paired_start(wiring, self.layout, generator=generator), states, 1.0

@@ -78,7 +78,7 @@ def _elsewhere(held: dict[str, Any], other: dict[str, Any]) -> list[str]:
     changed = []
     for one, same in zip(here, there, strict=True):
         if one.met is not same.met:
-            row, work, against, _, _, ratio, target, met = one.cells()
+            row, work, against, _, _, ratio, target, met = (cell.replace("|", "/") for cell in one.cells())
             changed.append(
                 f"| {row} | {work} | {against} | {target} | {ratio}, {met} | {', '.join(same.cells()[5::2])} |"
             )

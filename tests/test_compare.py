@@ -77,6 +77,7 @@ def test_mean_and_deviation_are_those_of_the_trainings(finished):
     own = [json.loads((folder / "trainings" / f"hashing-700-seed{k}.json").read_text()) for k in (0, 1)]
     one, two = (record["accuracy"] for record in own)
     assert row["accuracy"] == pytest.approx((one + two) / 2)
+    assert {record["processor"] for record in own} == {found["machine"]["processor"]}
     assert row["deviation"] == pytest.approx(abs(one - two) / math.sqrt(2))
     assert all(len(record["epochs"]["loss"]) == 1 for record in own)
 
