@@ -81,6 +81,7 @@ class Stack(nn.Module):
         linear: Widths of the hidden linear layers.
         classes: Number of classes.
         width: Factor of all hidden widths.
+        mean: Whether the linear layers see each map's mean rather than all of it.
 
     Shape:
         Input (N, 3, 32, 32), output (N, classes).
@@ -93,8 +94,10 @@ class Stack(nn.Module):
         classes: int,
         *,
         width: float = 1.0,
+        mean: bool = False,
     ) -> None:
         super().__init__()
+        self.mean = mean
         channels, size, number = 3, 32, 0
         self.plan: list[str] = []
         for entry in convolutions:
@@ -109,7 +112,7 @@ class Stack(nn.Module):
             self.add_module(f"norm{number}", nn.BatchNorm2d(wide))
             self.plan.append(f"{number}")
             channels = wide
-        widths = [channels * size * size, *(_scaled(n, width) for n in linear), classes]
+        widths = [channels if mean else channels * size * size, *(_scaled(n, width) for n in linear), classes]
         self.linear = len(widths) - 1
         for k in range(self.linear):
             self.add_module(f"fc{k + 1}", nn.Linear(widths[k], widths[k + 1]))
@@ -122,7 +125,7 @@ class Stack(nn.Module):
                 x = F.max_pool2d(x, 2)
             else:
                 x = F.relu(self._modules[f"norm{step}"](self._modules[f"conv{step}"](x)))  # type: ignore[misc]
-        x = x.flatten(1)
+        x = x.mean((2, 3)) if self.mean else x.flatten(1)
         for k in range(1, self.linear):
             x = F.relu(self._modules[f"fc{k}"](x))  # type: ignore[misc]
         scores: Tensor = self._modules[f"fc{self.linear}"](x)  # type: ignore[misc]
@@ -169,6 +172,14 @@ def small_vgg(classes: int = 10, *, width: float = 1.0) -> nn.Module:
     conv2, conv3 and conv4 hold 9 · (32·64 + 64·128 + 128·128) = 239,616 weights.
     """
     return Stack([(32, 3), 0, (64, 3), 0, (128, 3), (128, 3), 0], (), classes, width=width)
+
+
+def small_vgg_mean(classes: int = 10, *, width: float = 1.0) -> nn.Module:
+    """The small VGG with each map's mean before the linear layer, which then holds 1,290 numbers in place of 20,490.
+
+    Source: the mean is Lin, Chen, Yan, arXiv:1312.4400, section 3.2.
+    """
+    return Stack([(32, 3), 0, (64, 3), 0, (128, 3), (128, 3)], (), classes, width=width, mean=True)
 
 
 class Block(nn.Module):
@@ -261,6 +272,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "alexnet": alexnet,
     "zfnet": zfnet,
     "small-vgg": small_vgg,
+    "small-vgg-mean": small_vgg_mean,
     "vgg16": vgg16,
     "resnet18": resnet18,
     "resnet50": resnet50,

@@ -1,6 +1,6 @@
 """The five studies at length, with schedules for two cores: their tables and figures.
 
-    python docs/results/studies.py           train what is missing (about half an hour), write the page
+    python docs/results/studies.py           train what is missing (an hour or more), write the page
     python docs/results/studies.py depth     one study
 
 Trainings are kept in runs/studies, each study's report.html among them.
@@ -68,17 +68,13 @@ def write(names: list[str], *, data: str | None = None) -> None:
 INTRODUCTION = """# The studies
 
 `python docs/results/studies.py` makes this page; the figures of each study, with the machine, are in `studies.json`.
-The schedules are short, so that two cores make all of it in about half an hour; `adqc study NAME` takes the recipes'
-own.
+The schedules are short, so that two cores make all of it in about an hour; `adqc study NAME` takes the recipes' own.
 
-In short: fitting the weights first brings 0.3 points from random gates and two to three from gates near the identity.
-Fitted to outputs from random gates, the network is right for two thirds of the digits before any training with labels;
-after training little of that is left. Growing circuits while they train does not pay. Gates that are unitary cost half
-a point at equal depth and store less than a quarter of the numbers; a penalty that keeps free gates unitary loses less.
-At this schedule depth beyond 6 brings nothing, and bits in turns do best.
-
-When these figures were taken, circuits beyond depth 6 (the deeper ones of `depth`, and `grown` in `two-stage`) began
-with near-identity layers behind the first two; by default all gates begin random now.
+In short: fitting the weights first brings 0.3 points from random gates and three to four from gates near the identity.
+Fitted to outputs from random gates, the network is right for seven tenths of the digits before any training with
+labels; after training little of that is left. Growing circuits while they train does not pay. Gates that are unitary
+cost half a point at equal depth and store less than a quarter of the numbers; a penalty that keeps free gates unitary
+loses less. At this schedule depth beyond 6 brings nothing, and bits in turns do best.
 """
 
 if __name__ == "__main__":

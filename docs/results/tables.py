@@ -23,6 +23,10 @@ FC2 = (
     "finetune.batch_size=64",
 )  # fmt: skip
 LENET = ("train_images=20000", *FC2)
+VGG = (
+    "train_images=10000", "test_images=5000", "dense.epochs=4", "finetune.epochs=3", "finetune.lr=6e-3",
+    "finetune.batch_size=64",
+)  # fmt: skip
 RIVALS = ("frozen", "hashing", "low-rank", "tensor-train", "quantised-train", "pruned", "narrow", "dense")
 CONVOLUTIONS = ("tucker", "cp")
 # Name of the recipe: budgets, seeds, starts, methods, changes of the recipe.
@@ -31,14 +35,8 @@ TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], 
     "fc2-fashion": ((300, 600, 1200), 3, ("fitted", "random"), ("wide", "free", *RIVALS), FC2),
     "lenet5-mnist": ((700, 1400), 3, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "lenet5-fashion": ((700, 1400), 3, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
-    "small-vgg-cifar10": (
-        (600, 1200), 2, ("random",),
-        ("wide", *RIVALS),
-        (
-            "train_images=10000", "test_images=5000", "dense.epochs=4", "finetune.epochs=3", "finetune.lr=6e-3",
-            "finetune.batch_size=64",
-        ),
-    ),
+    "small-vgg-cifar10": ((600, 1200), 2, ("random",), ("wide", *RIVALS), VGG),
+    "small-vgg-mean-cifar10": ((600, 1200), 3, ("random",), ("wide", *RIVALS, *CONVOLUTIONS), VGG),
 }  # fmt: skip
 RATES = (0.01, 0.03)
 
