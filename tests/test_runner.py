@@ -189,6 +189,7 @@ def test_networks_start_from_their_seed_and_leave_torchs_generator_alone(name):
     [
         ("fc2", ["fc1"], 200_704),
         ("small-vgg", ["conv2", "conv3", "conv4"], 239_616),
+        ("small-vgg-mean", ["conv2", "conv3", "conv4"], 239_616),
         ("vgg16", ["conv11", "conv12", "conv13"], 7_077_888),
         ("vgg16", ["fc1", "fc2"], 10_485_760),
         ("alexnet", ["fc1", "fc2"], 33_554_432),
@@ -214,8 +215,20 @@ def test_resnets_have_torchvisions_names_and_sizes():
         assert "layer2.0.downsample.0.weight" in model.state_dict()
 
 
+def test_means_of_maps_do_not_see_where_things_are():
+    """Unlike the network with a flat last layer; by whole pooling windows, and far from the borders."""
+    images = torch.zeros(2, 3, 32, 32)
+    images[0, :, 12:16, 12:16] = images[1, :, 16:20, 16:20] = torch.rand(
+        3, 4, 4, generator=torch.Generator().manual_seed(0)
+    )
+    for name, same in (("small-vgg-mean", True), ("small-vgg", False)):
+        model = make_model(name, seed=0).eval()
+        assert torch.allclose(*model(images), atol=1e-6) is same
+
+
 @pytest.mark.parametrize(
-    ("name", "total"), [("fc2", 3000), ("lenet5", 3000), ("small-vgg", 22_000), ("resnet18", 10**5)]
+    ("name", "total"),
+    [("fc2", 3000), ("lenet5", 3000), ("small-vgg", 22_000), ("small-vgg-mean", 3400), ("resnet18", 10**5)],
 )
 def test_narrow_networks_use_what_they_may(name, total):
     model = narrow_model(name, total, seed=0)
