@@ -243,6 +243,9 @@ def compare(
     seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
     rates: Annotated[str, typer.Option(help="Learning rates to choose from.")] = "0.003,0.01,0.03",
     starts: Annotated[str, typer.Option(help="Starts to choose from: fitted, random.")] = "fitted,random",
+    factors: Annotated[
+        str, typer.Option(help="Factors of the recipe's rate to choose from, for the rest of the network.")
+    ] = "1",
     methods: Annotated[str | None, typer.Option(help="Methods, with commas between; else all.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="The recipe's short form.")] = False,
     changes: Annotated[
@@ -267,6 +270,7 @@ def compare(
         rates=tuple(float(part) for part in rates.split(",")),
         methods=tuple(methods.split(",")) if methods else ALL,
         starts=tuple(starts.split(",")),
+        factors=tuple(float(part) for part in factors.split(",")),
     )
     chosen = load_recipe(recipe, quick=quick, changes=changes or [])
     Comparison(chosen, settings, folder=out, data=data, device=device, console=_console()).execute()

@@ -142,16 +142,19 @@ def test_a_stopped_comparison_goes_on_to_the_same_figures(finished, tmp_path, mo
 
 
 def test_rate_and_start_are_chosen_on_held_out_images_and_kept(tmp_path, monkeypatch):
-    settings = Settings(budgets=(150, 700), seeds=1, rates=(1e-6, 0.02), methods=("hashing",))
+    settings = Settings(budgets=(150, 700), seeds=1, rates=(1e-6, 0.02), methods=("hashing",), factors=(1.0, 1e-3))
     found = comparison(tmp_path, settings).execute()
     tried = sorted(path.stem for path in (tmp_path / "trainings").glob("*-holdout.json"))
-    assert len(tried) == 3
+    assert len(tried) == 4
     assert all("hashing-700-seed0" in name for name in tried)
     records = {name: json.loads((tmp_path / "trainings" / f"{name}.json").read_text()) for name in tried}
     row = found["rows"][0]
     best = max(record["accuracy"] for record in records.values())
-    chosen = records[f"hashing-700-seed0-{row['start']}-rate{row['rate']:.4g}-holdout"]
+    rest = f"-rest{row['factor']:.4g}" if row["factor"] != 1 else ""
+    chosen = records[f"hashing-700-seed0-{row['start']}-rate{row['rate']:.4g}{rest}-holdout"]
     assert chosen["accuracy"] == best
+    assert {record["factor"] for name, record in records.items() if "-rest0.001-" in name} == {1e-3}
+    assert chosen["factor"] == row["factor"]
     shop = Workshop(recipe(), tmp_path / "other", data=DATA)
     kept, held = shop.batches(recipe().finetune, 0, 1, holdout=True), shop.test(holdout=True)
     assert (len(kept.labels), len(held.labels)) == (200, 40)
@@ -171,7 +174,8 @@ def test_another_recipe_in_the_same_folder_is_refused(finished):
     [
         ({"budgets": ()}, "needs budgets"),
         ({"seeds": 0}, "needs budgets, seeds"),
-        ({"rates": (0.0,)}, "learning rates above 0"),
+        ({"rates": (0.0,)}, "learning rates and factors above 0"),
+        ({"factors": (-1.0,)}, "factors above 0"),
         ({"methods": ("magic",)}, "unknown method 'magic': use one of cartan"),
         ({"starts": ("warm",)}, "unknown start 'warm': use one of fitted, random"),
     ],

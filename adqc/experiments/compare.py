@@ -45,6 +45,7 @@ class Settings:
         rates: Learning rates that each method's own parameters are tried with.
         methods: Which methods, of :data:`ALL`.
         starts: Starts that each method is tried with: ``"fitted"`` to the trained weights, ``"random"``.
+        factors: Factors of the recipe's learning rate that the rest of each method's network is tried with.
 
     Raises:
         ValueError: If something is empty, unknown or not positive.
@@ -55,12 +56,14 @@ class Settings:
     rates: tuple[float, ...] = (0.003, 0.01, 0.03)
     methods: tuple[str, ...] = ALL
     starts: tuple[str, ...] = ("fitted", "random")
+    factors: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
-        if not self.budgets or min(self.budgets) < 1 or self.seeds < 1 or not self.rates or min(self.rates) <= 0:
+        numbers = (self.budgets, (self.seeds,), self.rates, self.factors)
+        if not all(numbers) or min(map(min, numbers)) <= 0:
             raise ValueError(
-                f"a comparison needs budgets, seeds and learning rates above 0, got budgets={self.budgets}, "
-                f"seeds={self.seeds}, rates={self.rates}"
+                f"a comparison needs budgets, seeds, learning rates and factors above 0, got budgets={self.budgets}, "
+                f"seeds={self.seeds}, rates={self.rates}, factors={self.factors}"
             )
         for name, values, known in (("method", self.methods, ALL), ("start", self.starts, ("fitted", "random"))):
             unknown = [value for value in values if value not in known]
@@ -72,6 +75,7 @@ class Settings:
 class _Choice:
     rate: float
     start: str
+    factor: float = 1.0
 
 
 class Comparison:
@@ -102,6 +106,8 @@ class Comparison:
         place = Path(folder) if folder is not None else Path("runs") / f"{recipe.name}{'-quick' * recipe.quick}-compare"
         # Budgets, seeds and methods can be added later; what the choices rest on cannot.
         fixed = {"rates": list(self.settings.rates), "starts": list(self.settings.starts)}
+        if self.settings.factors != (1.0,):
+            fixed["factors"] = list(self.settings.factors)
         self.bar = TrainingsBar(progress)
         self.shop = Workshop(recipe, place, settings=fixed, data=data, device=device, notify=self.bar.tell)
         if not self.shop.processes.main:
@@ -173,7 +179,7 @@ class Comparison:
         return narrow_model(self.recipe.model, whole - layers + budget, classes=classes, seed=seed)
 
     def _choose(self, method: str) -> _Choice | None:
-        """The best rate and start at the middle budget that fits, measured on training images held out."""
+        """The best rates and start at the middle budget that fits, measured on training images held out."""
         settings = self.settings
         fitting = [0] if method in FLAT else [budget for budget in settings.budgets if self._fits(method, budget)]
         if not fitting:
@@ -182,34 +188,36 @@ class Comparison:
         rates = FACTORS if method in WHOLE else settings.rates
         starts = ("random",) if method in WHOLE else ("fitted",) if method == "pruned" else settings.starts
         rates = rates if len(settings.rates) > 1 else rates[len(rates) // 2 :][:1]
-        if len(rates) * len(starts) == 1:
-            return _Choice(rates[0], starts[0])
+        factors = (1.0,) if method in WHOLE else settings.factors
+        if len(rates) * len(starts) * len(factors) == 1:
+            return _Choice(rates[0], starts[0], factors[0])
 
         # A later call with more budgets keeps the choice: every training of a method shares it.
         kept = self.shop.find(f"{method}-choice")
         if kept is not None:
-            return _Choice(kept["rate"], kept["start"])
+            return _Choice(kept["rate"], kept["start"], kept.get("factor", 1.0))
 
         def reached(choice: _Choice) -> float:
             accuracy: float = self._train(method, budget, seed, choice, holdout=True)["accuracy"]
             return accuracy
 
-        best = max((_Choice(rate, starts[0]) for rate in rates), key=reached)
-        best = max((_Choice(best.rate, start) for start in starts), key=reached)
-        self.shop.keep(f"{method}-choice", {"rate": best.rate, "start": best.start, "budget": budget, "seed": seed})
+        best = max((_Choice(rate, starts[0], factors[0]) for rate in rates), key=reached)
+        best = max((dataclasses.replace(best, start=start) for start in starts), key=reached)
+        best = max((dataclasses.replace(best, factor=factor) for factor in factors), key=reached)
+        self.shop.keep(f"{method}-choice", {**dataclasses.asdict(best), "budget": budget, "seed": seed})
         return best
 
     def _train(self, method: str, budget: int, seed: int, choice: _Choice, *, holdout: bool) -> dict[str, Any]:
         name = f"{method}-{budget}-seed{seed}" if budget else f"{method}-seed{seed}"
         if holdout:
-            name += f"-{choice.start}-rate{choice.rate:.4g}-holdout"
+            name += f"-{choice.start}-rate{choice.rate:.4g}{f'-rest{choice.factor:.4g}' * (choice.factor != 1)}-holdout"
         whole = method in WHOLE
         record = self.shop.train(
             name,
             self._maker(method, budget, seed, choice, holdout=holdout),
             seed=seed,
             lr=0.0 if whole else choice.rate,
-            factor=choice.rate if whole else 1.0,
+            factor=choice.rate if whole else choice.factor,
             holdout=holdout,
         )
         return {**record, "method": method, "budget": budget, "rate": choice.rate, "start": choice.start}
@@ -262,6 +270,7 @@ class Comparison:
                         "seconds": statistics.mean(record["seconds"] for record in own),
                         "start_seconds": statistics.mean(record["start_seconds"] for record in own),
                         "rate": choice.rate,
+                        "factor": choice.factor,
                         "start": choice.start,
                         "failed": sum("failed" in record for record in own),
                     }
@@ -315,6 +324,7 @@ class Comparison:
             "deviation",
             "seeds",
             "rate",
+            "factor",
             "start",
         ]
         writer.writerow([*names, "seconds", "start_seconds", "failed"])

@@ -21,6 +21,8 @@ def table(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ..
             continue
         spread = f" ± {row['deviation']:.2f}" if row["seeds"] > 1 else ""
         rate = f"× {row['rate']:.2g}" if row["method"] in WHOLE else f"{row['rate']:.3g}"
+        factor = row.get("factor", 1.0)
+        rate += f", rest × {factor:.2g}" if factor != 1 else ""
         rows.append(
             (
                 name,
