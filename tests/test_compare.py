@@ -153,12 +153,23 @@ def test_rate_and_start_are_chosen_on_held_out_images_and_kept(tmp_path, monkeyp
     rest = f"-rest{row['factor']:.4g}" if row["factor"] != 1 else ""
     chosen = records[f"hashing-700-seed0-{row['start']}-rate{row['rate']:.4g}{rest}-holdout"]
     assert chosen["accuracy"] == best
-    assert {record["factor"] for name, record in records.items() if "-rest0.001-" in name} == {1e-3}
-    assert chosen["factor"] == row["factor"]
+    assert sorted(record["factor"] for record in records.values()) == [1e-3, 1.0, 1.0, 1.0]
+    assert [record["factor"] for record in found["trainings"]] == [row["factor"]] * 2
     shop = Workshop(recipe(), tmp_path / "other", data=DATA)
     kept, held = shop.batches(recipe().finetune, 0, 1, holdout=True), shop.test(holdout=True)
     assert (len(kept.labels), len(held.labels)) == (200, 40)
     assert torch.equal(torch.cat([kept.images, held.images]), shop.images.train_images)
+
+
+def test_the_rest_trains_at_its_own_rate(tmp_path):
+    settings = Settings(
+        budgets=(150,), seeds=1, rates=(0.02,), starts=("random",), methods=("hashing",), factors=(2.0,)
+    )
+    found = comparison(tmp_path, settings).execute()
+    assert [record["factor"] for record in found["trainings"]] == [row["factor"] for row in found["rows"]] == [2.0]
+    assert "| 0.02, rest × 2 |" in (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match=r"factors: \[2\.0\] there"):
+        comparison(tmp_path, Settings(rates=(0.02,), starts=("random",)))
 
 
 def test_another_recipe_in_the_same_folder_is_refused(finished):

