@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -15,6 +15,8 @@ from adqc.command import console as _console
 
 if TYPE_CHECKING:
     from adqc.brickwall import BrickWall
+
+_Number = TypeVar("_Number", int, float)
 
 app = typer.Typer(
     help="Neural-network weights as quantum circuits: compress layers to a few hundred parameters, train, export.",
@@ -32,6 +34,14 @@ app.add_typer(gallery_app, name="gallery")
 def _recipes() -> str:
     folder = resources.files("adqc.experiments").joinpath("recipes")
     return ", ".join(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def _numbers(option: str, text: str, kind: type[_Number]) -> tuple[_Number, ...]:
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        some = "whole numbers" if kind is int else "numbers"
+        raise ValueError(f"{option} takes {some} with commas between, got {text!r}") from None
 
 
 def _show_version(wanted: bool) -> None:
@@ -265,12 +275,12 @@ def compare(
     from adqc.experiments.recipe import load_recipe
 
     settings = Settings(
-        budgets=tuple(int(part) for part in budgets.split(",")),
+        budgets=_numbers("--budgets", budgets, int),
         seeds=seeds,
-        rates=tuple(float(part) for part in rates.split(",")),
+        rates=_numbers("--rates", rates, float),
         methods=tuple(methods.split(",")) if methods else ALL,
         starts=tuple(starts.split(",")),
-        factors=tuple(float(part) for part in factors.split(",")),
+        factors=_numbers("--factors", factors, float),
     )
     chosen = load_recipe(recipe, quick=quick, changes=changes or [])
     Comparison(chosen, settings, folder=out, data=data, device=device, console=_console()).execute()
