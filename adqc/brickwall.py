@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from adqc import engine
 from adqc.config import ROUTES, Circuit
+from adqc.cosine import from_cosines, to_cosines
 from adqc.engine.apply import as_matrices
 from adqc.engine.chain import Chain
 from adqc.engine.evolve import run_program
@@ -73,7 +74,7 @@ class BrickWall(nn.Module):
         # The tensor made together with others, for each thread that is calling the model; see adqc.together_.
         self.ready: dict[int, Tensor] = {}
         self.config = Circuit() if config is None else config
-        # Not the layout's, which has the axes of the configuration.
+        # Not the layout's, which has the axes and frequencies of the configuration.
         self.shape: tuple[int, ...] = tuple(int(n) for n in shape)
         self.layout: Layout = self.config.arrange(shape)
         self.wiring: Wiring = self.config.wire(self.layout.sites)
@@ -92,7 +93,7 @@ class BrickWall(nn.Module):
         params, states, scale = self._start(generator, start)
         if std is not None:
             # A norm-1 real state has mean square 2^-Q; the real part of a complex one holds half of it.
-            scale = std * math.sqrt(2.0**self.sites * (1 if self.family.real else 2))
+            scale = std * math.sqrt(2.0**self.sites * self.spread * (1 if self.family.real else 2))
         self.gates = nn.Parameter(params.flatten()[slots].to(device=device, dtype=dtype))
         self.scale = nn.Parameter(torch.tensor(scale, device=device, dtype=dtype))
         self.register_parameter(
@@ -124,8 +125,8 @@ class BrickWall(nn.Module):
 
     def _grown_from(self, start: BrickWall, count: int) -> tuple[Tensor, Tensor | None, float]:
         known = len(start.wiring.gates)
-        wanted = (self.shape, self.layout, self.wiring.gates[:known], self.family)
-        if (start.shape, start.layout, start.wiring.gates, start.family) != wanted:
+        wanted = (self.shape, self.config.see(self.shape), self.layout, self.wiring.gates[:known], self.family)
+        if (start.shape, start.config.see(start.shape), start.layout, start.wiring.gates, start.family) != wanted:
             raise ValueError(
                 f"a wall can start from one with the same shape, layout, wiring and gate and at most its depth: "
                 f"expected {self.extra_repr()}, got {start.extra_repr()}"
@@ -146,6 +147,11 @@ class BrickWall(nn.Module):
     def sites(self) -> int:
         """Number of qubits Q."""
         return self.wiring.sites
+
+    @property
+    def spread(self) -> float:
+        """How many entries of the weight there are for each that the state holds: 1 without frequencies."""
+        return math.prod(self.shape) / math.prod(self.layout.shape)
 
     @property
     def parameter_count(self) -> int:
@@ -228,7 +234,21 @@ class BrickWall(nn.Module):
                 route=route,
                 unitary=self.family.unitary,
             )
-            return tensor.reshape(self.shape).to(scale.dtype)
+            return self.to_weight(tensor).to(scale.dtype)
+
+    def to_weight(self, tensor: Tensor) -> Tensor:
+        """What stands in the state, cropped to ``self.layout.shape``, as the weight: axes and shape are its own."""
+        frequencies = self.config.frequencies
+        if frequencies is not None:
+            tensor = from_cosines(tensor.reshape(self.layout.shape), self.config.see(self.shape), frequencies)
+        return tensor.reshape(self.shape)
+
+    def from_weight(self, weight: Tensor) -> Tensor:
+        """What :meth:`to_weight` makes this weight, or the one nearest to it, of; a tensor of ``self.layout.shape``."""
+        frequencies = self.config.frequencies
+        if frequencies is not None:
+            weight = to_cosines(weight.reshape(self.config.see(self.shape)), frequencies)
+        return weight.reshape(self.layout.shape)
 
     def pieces(self, chain: Chain) -> list[Tensor]:
         """The circuit cut in pieces whose product is the tensor, for applying it without building it.

@@ -160,7 +160,7 @@ def tensor_from_pennylane(wall: BrickWall, **options: Any) -> Tensor:
     state = qnode(wall, **options)()
     # Where no operation carries a parameter, PennyLane's result need not lie on the circuit's device.
     state = torch.as_tensor(state, device=wall.scale.device)
-    return (to_tensor(state.real, wall.layout).reshape(wall.shape) * wall.scale).to(wall.scale.dtype)
+    return (wall.to_weight(to_tensor(state.real, wall.layout)) * wall.scale).to(wall.scale.dtype)
 
 
 def to_quimb(layer: nn.Module) -> Any:
@@ -203,7 +203,7 @@ def tensor_from_quimb(wall: BrickWall) -> Tensor:
     outputs = [f"k{site}" for site in range(wall.sites)]
     # quimb's own default searches for seconds; these networks are regular, greedy orders are good.
     state = to_quimb(wall).contract(output_inds=outputs, optimize="greedy", preserve_tensor=True).data.reshape(-1)
-    return to_tensor(state.real if state.is_complex() else state, wall.layout).reshape(wall.shape) * wall.scale
+    return wall.to_weight(to_tensor(state.real if state.is_complex() else state, wall.layout)) * wall.scale
 
 
 def draw(wall: BrickWall, kind: str = "text", *, bricks: bool | None = None) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from adqc.gates import FAMILIES, GateFamily, find_family
 from adqc.geometry import LAYOUTS, WIRINGS, Layout, Wiring, layout, wire
 
+_UNUSED = (("stride", 1), ("axes", None), ("frequencies", None))
 STARTS = ("auto", "haar", "layered", "near-identity", "paired")
 ROUTES = ("auto", "halves", "fused", "matrix-free", "network", "gates")
 
@@ -31,6 +32,9 @@ class Circuit:
             sweep has bonds of 2^(k - stride).
         axes: Axes that the weight is seen with, in the place of its own: ``(256, 28, 28)`` for one of (256, 784) whose
             inputs are images, so that neighbouring qubits carry rows and columns of pixels. None for its own.
+        frequencies: Which of these axes are seen in the cosine basis, and how many of its lowest frequencies are kept:
+            ``(0, 16, 16)`` leaves the first axis as it is and makes of the others sums of 16 cosines each, on fewer
+            qubits; see :mod:`adqc.cosine`. None for none of them.
         start: ``"haar"`` (random gates), ``"layered"`` (first two layers random, the rest near the identity),
             ``"near-identity"``, ``"paired"`` (random wide gates that keep neighbouring bits of the first two axes
             equal: every output sees few inputs; see :mod:`adqc.paired`), or ``"auto"``, which is haar at any depth.
@@ -55,6 +59,7 @@ class Circuit:
     route: str = "auto"
     stride: int = 1
     axes: tuple[int, ...] | None = None
+    frequencies: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.depth, bool) or not isinstance(self.depth, int) or self.depth < 1:
@@ -83,6 +88,8 @@ class Circuit:
         self._check_stride()
         if self.axes is not None:
             object.__setattr__(self, "axes", _sizes(self.axes))
+        if self.frequencies is not None:
+            object.__setattr__(self, "frequencies", _counts(self.frequencies))
 
     def _check_stride(self) -> None:
         width = self.family.sites
@@ -95,17 +102,36 @@ class Circuit:
             raise ValueError(f"stride={self.stride} is for the wiring 'staircase', got {self.wiring!r}")
 
     def arrange(self, shape: Sequence[int]) -> Layout:
-        """Which site carries which bit of a weight of this shape, seen with the axes of this configuration.
+        """Which site carries which bit of a weight of this shape, seen as this configuration says.
 
         Raises:
-            ValueError: If the axes hold another number of entries, or the layout does not fit.
+            ValueError: If the axes hold another number of entries, or frequencies or layout do not fit.
+        """
+        return layout(self._kept(self.see(shape)), self.layout)
+
+    def see(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The axes that a weight of this shape is seen with.
+
+        Raises:
+            ValueError: If they hold another number of entries.
         """
         if self.axes is not None and math.prod(self.axes) != math.prod(shape):
             raise ValueError(
                 f"axes {self.axes} hold {math.prod(self.axes):,} entries, but the weight of shape {tuple(shape)} has "
                 f"{math.prod(shape):,}"
             )
-        return layout(shape if self.axes is None else self.axes, self.layout)
+        return tuple(shape) if self.axes is None else self.axes
+
+    def _kept(self, axes: tuple[int, ...]) -> tuple[int, ...]:
+        if self.frequencies is None:
+            return axes
+        kept = tuple(count or size for count, size in zip(self.frequencies, axes, strict=False))
+        if len(self.frequencies) != len(axes) or any(count > size for count, size in zip(kept, axes, strict=True)):
+            raise ValueError(
+                f"frequencies {self.frequencies} do not go with the axes {axes}: expected one number for each axis, at "
+                f"most its size, and 0 for one that stays as it is"
+            )
+        return kept
 
     def wire(self, sites: int) -> Wiring:
         """The gates on this many sites.
@@ -126,10 +152,11 @@ class Circuit:
         values["gate"] = self.family.name
         if not isinstance(self.layout, str):
             values["layout"] = list(self.layout)
-        if self.axes is not None:
-            values["axes"] = list(self.axes)
+        for name in ("axes", "frequencies"):
+            if values[name] is not None:
+                values[name] = list(values[name])
         # What a circuit does not use is not told, as in files that are older than these fields.
-        return {name: value for name, value in values.items() if (name, value) not in (("stride", 1), ("axes", None))}
+        return {name: value for name, value in values.items() if (name, value) not in _UNUSED}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, families: tuple[GateFamily, ...] = ()) -> Circuit:
@@ -177,6 +204,19 @@ def _sizes(axes: Any) -> tuple[int, ...]:
     if not sizes or min(sizes) < 1:
         raise ValueError(f"axes are sizes of at least 1, such as (256, 28, 28), got {axes!r}")
     return sizes
+
+
+def _counts(frequencies: Any) -> tuple[int, ...]:
+    try:
+        counts = tuple(operator.index(count) for count in frequencies)
+    except TypeError:
+        counts = ()
+    if not counts or min(counts) < 0:
+        raise ValueError(
+            f"frequencies are numbers of cosines for each axis, 0 for an axis that stays, such as (0, 16, 16), got "
+            f"{frequencies!r}"
+        )
+    return counts
 
 
 FIT_METHODS = ("polar", "adam", "lbfgs")

@@ -158,7 +158,7 @@ def from_quimb(
 
 
 def _sites(shape: Sequence[int], config: Circuit | None) -> int:
-    if config is not None and config.axes is not None:
+    if config is not None and (config.axes is not None or config.frequencies is not None):
         return config.arrange(shape).sites
     return max(1, sum(axis_bits(tuple(int(n) for n in shape))))
 

@@ -92,7 +92,7 @@ def parameter_groups(
 def _scale_size(wall: BrickWall) -> float:
     # Least squares in stage 1 leaves a small scale, from which training must get away. Measured, LeNet-5 on 20,000
     # digits, 3 epochs after stage 1, two seeds: 94.6 and 93.9 % relative to the scale alone, 95.4 and 94.4 % like this.
-    natural = math.sqrt(2.0**wall.sites / (3 * max(1, math.prod(wall.shape[1:]))))
+    natural = math.sqrt(2.0**wall.sites * wall.spread / (3 * max(1, math.prod(wall.shape[1:]))))
     now = abs(wall.scale.item())
     return 2.0 ** round(math.log2(max(natural, now if math.isfinite(now) else 0.0)))
 

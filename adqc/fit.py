@@ -96,8 +96,10 @@ def fit_(wall: BrickWall, target: Tensor, *, fit: Fit | None = None, progress: P
             return FitResult(0.0, time.perf_counter() - began, 0, (0.0,))
         history = [before]
         if fit.sweeps and (wall.gates.numel() or wall.state is not None):
-            improve = _descend_ if fit.method != "polar" else _decompose_ if direct else _sweep_
-            history += improve(wall, target, fit, progress)
+            if fit.method == "polar":
+                history += _improve_(_decompose_ if direct else _sweep_, wall, target, fit, progress)
+            else:
+                history += _descend_(wall, target, fit, progress)
         after = settle_(wall, target)
         if not after <= before:
             # Parameters in half precision may lose what the sweeps in double precision won.
@@ -152,6 +154,32 @@ def _checked(wall: BrickWall, target: Tensor) -> Tensor:
     if bad:
         raise ValueError(f"the target holds {bad} entries that are NaN or infinite: repair the weight before the fit")
     return target.to(wall.scale.device)
+
+
+def _improve_(
+    improve: Callable[[BrickWall, Tensor, Fit, Progress | None], list[float]],
+    wall: BrickWall,
+    target: Tensor,
+    fit: Fit,
+    progress: Progress | None,
+) -> list[float]:
+    """Fit the part of the target that the circuit's frequencies hold; the errors are those against all of it."""
+    if wall.config.frequencies is None:
+        return improve(wall, target, fit, progress)
+    target = target.double() / target.abs().max()
+    seen = wall.from_weight(target)
+    share = float(seen.square().sum() / target.square().sum())
+    if not share > 0:
+        return []
+
+    def whole(error: float) -> float:
+        return 1 - share * (1 - error)
+
+    def tell(step: int, total: int, error: float) -> None:
+        if progress is not None:
+            progress(step, total, whole(error))
+
+    return [whole(error) for error in improve(wall, seen, fit, tell)]
 
 
 def _decompose_(wall: BrickWall, target: Tensor, fit: Fit, progress: Progress | None) -> list[float]:

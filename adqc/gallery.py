@@ -341,6 +341,12 @@ def card_schema() -> Mapping[str, Any]:
     return schema
 
 
+def cropped(card: Mapping[str, Any]) -> list[int]:
+    """Sizes of the axes that a card's amplitudes are cropped to."""
+    axes: list[int] = card.get("axes", card["shape"])
+    return [kept or size for kept, size in zip(card.get("frequencies", [0] * len(axes)), axes, strict=False)]
+
+
 def check_card(card: Any) -> None:
     """Check a card of the gallery against the schema, and its parts against each other.
 
@@ -354,7 +360,7 @@ def check_card(card: Any) -> None:
     if problem is not None:
         raise ValueError(problem)
     about, shape, padded = card[KEY], card["shape"], card["padded"]
-    axes = card.get("axes", shape)
+    axes = cropped(card)
     if about["weights"] != math.prod(shape):
         raise ValueError(f"the card says {about['weights']} weights, but its shape {shape} has {math.prod(shape)}")
     if about["crop"] != [list(pair) for pair in zip(axes, padded, strict=False)] or len(axes) != len(padded):

@@ -40,7 +40,7 @@ def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool)
         if chain is None:
             raise ValueError(
                 f"a circuit of shape {wall.shape}, layout {wall.config.layout!r}, cannot be applied without its weight "
-                f"here: use route='auto', or layout='rows-first' for a convolution, and the weight's own axes"
+                f"here: use route='auto', or the weight's own axes, and layout='rows-first' for a convolution"
             )
         return chain
     if chain is None:
@@ -50,8 +50,8 @@ def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool)
 
 
 def find_chain(wall: BrickWall, batch: int, *, use: str, kept: bool) -> Chain | None:
-    """The chain of a circuit, see :func:`adqc.engine.chain.make_chain`; None where it sees other axes."""
-    if wall.config.axes is not None:
+    """The chain of a circuit, see :func:`adqc.engine.chain.make_chain`; None where it sees other axes or cosines."""
+    if wall.config.axes is not None or wall.config.frequencies is not None:
         return None
     return make_chain(wall.wiring, wall.layout, batch, use=use, kept=kept, real=wall.family.real)
 

@@ -34,7 +34,7 @@ def describe(
         "order": list(wall.layout.order),
         "wiring": config["wiring"],
         # What cards of circuits without them do not say.
-        **{key: config[key] for key in ("stride", "axes") if key in config},
+        **{key: config[key] for key in ("stride", "axes", "frequencies") if key in config},
         "depth": config["depth"],
         "family": config["gate"],
         "parameters": wall.parameter_count,
@@ -43,7 +43,13 @@ def describe(
             "qubits": "q[k] is site k of the chain; q[0] is the most significant bit of the state's index",
             "order": "order[k] is the bit that site k carries; the bits of axis 0 come first, most significant first",
             "weight": "scale times the real part of the amplitudes, reshaped to padded, each axis cropped to its first "
-            "entries" + (", and reshaped to shape" if "axes" in config else ""),
+            "entries"
+            + (
+                ", turned from coefficients of cosines (orthonormal DCT-II) into entries"
+                if "frequencies" in config
+                else ""
+            )
+            + (", and reshaped to shape" if "axes" in config else ""),
             "gates": "ry(t) = exp(-itY/2), rz(t) = exp(-itZ/2), s = diag(1, i), sdg = diag(1, -i)",
             "phase": "the amplitudes' sign and global phase are those of the gates' matrices; there is no gphase",
         },
@@ -107,6 +113,9 @@ def read_card(card: Mapping[str, Any]) -> tuple[tuple[int, ...], dict[str, Any],
     if "axes" in card:
         axes = take("axes", lambda v: listed(v) and len(v) <= 64, "a list of whole numbers from 1 on")
         config["axes"] = tuple(axes)
+    if "frequencies" in card:
+        counts = take("frequencies", lambda v: listed(v, 0) and len(v) <= 64, "a list of whole numbers from 0 on")
+        config["frequencies"] = tuple(counts)
     return shape, config, scale
 
 

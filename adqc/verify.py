@@ -335,7 +335,7 @@ def _compare_qasm(name: str, wall: BrickWall, expected: Tensor, text: str | None
             yield Row(name, wall.sites, route, None, None, f"{missing} is not installed")
             continue
         state = read_state(given, which).real.to(expected.device)
-        tensor = to_tensor(state, wall.layout).reshape(wall.shape) * wall.scale.detach()
+        tensor = wall.to_weight(to_tensor(state, wall.layout)) * wall.scale.detach()
         yield Row(name, wall.sites, route, _difference((tensor,), (expected,)), None)
 
 

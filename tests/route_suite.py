@@ -51,11 +51,13 @@ WIDE_AXES = {
     "dtype": AXES["dtype"],
     "start": AXES["start"],
     "flat": (False, True),
+    "cosines": (False, True),
 }
 
 
 class Case(NamedTuple):
-    """One point of a grid; the wiring ``staircase/2`` has stride 2, and ``flat`` sees the weight as a vector."""
+    """One point of a grid; the wiring ``staircase/2`` has stride 2, ``flat`` sees the weight as a vector, and
+    ``cosines`` its largest axis as a sum of fewer cosines."""
 
     gate: str
     wiring: str
@@ -65,12 +67,13 @@ class Case(NamedTuple):
     dtype: torch.dtype = torch.float64
     start: str = "haar"
     flat: bool = False
+    cosines: bool = False
 
     def __str__(self) -> str:
         sizes = "x".join(map(str, self.shape))
         dtype = str(self.dtype).removeprefix("torch.")
-        flat = "-flat" if self.flat else ""
-        return f"{self.gate}-{self.wiring}-{self.layout}-{self.depth}-{sizes}-{dtype}-{self.start}{flat}"
+        seen = "-flat" * self.flat + "-cosines" * self.cosines
+        return f"{self.gate}-{self.wiring}-{self.layout}-{self.depth}-{sizes}-{dtype}-{self.start}{seen}"
 
 
 def make_wall(case: Case, seed: int = 0) -> BrickWall:
@@ -80,6 +83,11 @@ def make_wall(case: Case, seed: int = 0) -> BrickWall:
         depth=case.depth, gate=case.gate, wiring=wiring, start=case.start, stride=int(stride or 1),
         axes=(math.prod(case.shape),) if case.flat else None,
     )  # fmt: skip
+    if case.cosines:
+        seen = config.see(case.shape)
+        # One less, but where the gates would lose a qubit that they need.
+        fewer = max(seen) - (max(seen) != 9)
+        config = dataclasses.replace(config, frequencies=[fewer if size == max(seen) else 0 for size in seen])
     sites = config.arrange(case.shape).sites
     order = random.Random(str(case)).sample(range(sites), sites) if case.layout == "random" else case.layout
     config = dataclasses.replace(config, layout=order)

@@ -1,5 +1,6 @@
 """The rivals: values against independent contractions, parameters within budget, starts, replacement."""
 
+import copy
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from adqc.baselines import (
     METHODS,
     Frozen,
     Hashing,
+    InCosines,
     LowRank,
     Pruned,
     QuantisedTrain,
@@ -24,6 +26,7 @@ from adqc.baselines import (
     find_method,
     replace_,
 )
+from adqc.cosine import from_cosines, to_cosines
 
 SHAPES = [(256, 784), (16, 6, 5, 5), (120, 400), (84, 120), (10,), (1, 1), (7, 13), (127, 131)]
 
@@ -180,6 +183,29 @@ def test_the_same_generator_gives_the_same_weight_and_state_loads(method):
     assert not torch.equal(one[0].weight, other[0].weight)
     other.load_state_dict(one.state_dict())
     assert torch.equal(one[0].weight, other[0].weight)
+
+
+def test_a_train_of_cosines_is_fitted_to_the_coefficients_and_keeps_its_budget():
+    axes, frequencies = (12, 6, 5), (0, 4, 0)
+    smooth = from_cosines(torch.randn(12, 4, 5, generator=generator()), axes, frequencies).reshape(12, 30)
+    model = nn.Sequential(nn.Linear(30, 12), nn.Linear(12, 10))
+    with torch.no_grad():
+        model[0].weight.copy_(smooth)
+    seen = {"0": (axes, frequencies)}
+    fitted = copy.deepcopy(model)
+    replace_(fitted, {"0": 10**5}, method="tensor-train", fitted=True, cosines=seen, generator=generator())
+    torch.testing.assert_close(fitted[0].weight, smooth, atol=1e-5, rtol=1e-4)
+    counts = replace_(model, {"0": 100, "1": 60}, method="tensor-train", cosines=seen, generator=generator())
+    assert 0 < counts["0"] <= 100
+    assert 0 < counts["1"] <= 60
+    built = model[0].weight.detach()
+    assert float(built.square().mean().sqrt()) == pytest.approx(1 / math.sqrt(90), rel=0.25)
+    assert to_cosines(built.reshape(axes), (0, 6, 0))[:, 4:].abs().max() < 1e-6
+
+
+def test_a_rival_for_other_coefficients_is_refused():
+    with pytest.raises(ValueError, match=r"coefficients of shape \(12, 4, 5\), got a rival for \(12, 20\)"):
+        InCosines((12, 30), axes=(12, 6, 5), frequencies=(0, 4, 0), inner=Hashing((12, 20), budget=9))
 
 
 @pytest.mark.parametrize(

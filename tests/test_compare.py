@@ -1,12 +1,14 @@
 """The comparison: budgets kept, equal terms, choices on held-out images, going on after a stop, what it writes."""
 
 import csv
+import dataclasses
 import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
+from scipy.fft import dctn
 
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
@@ -170,6 +172,21 @@ def test_the_rest_trains_at_its_own_rate(tmp_path):
     assert "| 0.02, rest × 2 |" in (tmp_path / "comparison.md").read_text(encoding="utf-8")
     with pytest.raises(ValueError, match=r"factors: \[2\.0\] there"):
         comparison(tmp_path, Settings(rates=(0.02,), starts=("random",)))
+
+
+def test_methods_of_cosines_are_for_recipes_that_have_them(tmp_path):
+    settings = dataclasses.replace(SMALL, methods=("wide", "cosine", "cosine-train", "hashing"))
+    found = comparison(tmp_path / "one", settings)
+    assert found.methods == list(settings.methods)
+    with_cosines, without = found._configs("cosine", 700), found._configs("wide", 700)
+    assert with_cosines["conv2"].frequencies == (0, 0, 4, 4)
+    assert without["conv2"].frequencies is None
+    assert with_cosines["fc2"].layout == without["fc2"].layout
+    model, facts = found.shop.rival(found.shop.dense(0), "cosine-train", 700, 0, fitted=True)
+    coefficients = dctn(model.conv2.weight.detach().numpy(), axes=(2, 3), norm="ortho")
+    assert abs(coefficients[:, :, 4:]).max() < 1e-6 < abs(coefficients[:, :, 3]).max()
+    assert 350 < sum(row["parameters"] for row in facts["layers"]) <= 700
+    assert comparison(tmp_path / "other", settings, "cosines={}").methods == ["wide", "hashing"]
 
 
 def test_another_recipe_in_the_same_folder_is_refused(finished):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from adqc.baselines.cosines import InCosines, kept_axes
 from adqc.baselines.simple import Baseline, Frozen, Hashing, LowRank, Pruned
 from adqc.baselines.train import QuantisedTrain, TensorTrain
 from adqc.baselines.tucker import CP, Tucker
@@ -77,6 +78,7 @@ def replace_(
     *,
     method: str,
     fitted: bool = False,
+    cosines: Mapping[str, tuple[Sequence[int], Sequence[int]]] | None = None,
     generator: torch.Generator | None = None,
 ) -> dict[str, int]:
     """Put a rival in the place of layers' weights; biases and all other layers stay.
@@ -87,6 +89,7 @@ def replace_(
         method: One of :data:`METHODS`.
         fitted: Start from the layers' weights, as well as the method can, with their norms; otherwise at random.
             Pruning always starts from them.
+        cosines: Axes and frequencies of layers that the method shall see in the cosine basis, as ``Circuit`` has them.
         generator: Source of the starts, on the CPU.
 
     Returns:
@@ -105,9 +108,15 @@ def replace_(
             raise ValueError(f"the model has no layer {name!r} with a dense weight to replace")
         fan_in = math.prod(weight.shape[1:])
         std = 1.0 if isinstance(modules[name], nn.Embedding) else 1 / math.sqrt(3 * fan_in)
+        axes, frequencies = (cosines or {}).get(name, (weight.shape, [0] * weight.dim()))
         try:
-            kind: Callable[..., Baseline] = find_method(method, weight.shape)
-            made[name] = kind(weight.shape, budget=budget, std=std, generator=generator)
+            shape = kept_axes(axes, frequencies)
+            # Fewer entries of the same norm.
+            std *= math.sqrt(weight.numel() / math.prod(shape))
+            kind: Callable[..., Baseline] = find_method(method, shape)
+            made[name] = kind(shape, budget=budget, std=std, generator=generator)
+            if any(frequencies):
+                made[name] = InCosines(weight.shape, axes=axes, frequencies=frequencies, inner=made[name])
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         made[name].to(weight)

@@ -20,11 +20,11 @@ from typing import Any
 
 from torch import nn
 
-from adqc.baselines import METHODS, allot
+from adqc.baselines import METHODS
 from adqc.config import Circuit
 from adqc.experiments.compare_page import describe, table, to_markdown
 from adqc.experiments.depths import choose_depths, choose_widths
-from adqc.experiments.methods import ALL, CIRCUITS, FACTORS, FLAT, WHOLE
+from adqc.experiments.methods import ALL, CIRCUITS, COSINES, FACTORS, FLAT, WHOLE
 from adqc.experiments.models import narrow_model
 from adqc.experiments.page import write_page
 from adqc.experiments.recipe import Recipe
@@ -113,8 +113,9 @@ class Comparison:
         if not self.shop.processes.main:
             self.bar.show = False
         kernels = any(len(shape) > 2 for shape in self.shop.shapes.values())
-        # Of matrices alone they are low rank, which is there already.
-        self.methods = [name for name in self.settings.methods if kernels or name not in ("tucker", "cp")]
+        # Of matrices alone they are low rank, and of weights without cosines the same train; both are there already.
+        idle = (() if kernels else ("tucker", "cp")) + (() if recipe.cosines else tuple(COSINES))
+        self.methods = [name for name in self.settings.methods if name not in idle]
         self.console = console
 
     def execute(self) -> dict[str, Any]:
@@ -160,14 +161,17 @@ class Comparison:
             self._configs(method, budget)
         elif method == "narrow":
             self._narrow(budget, seed=None)
-        elif method in METHODS:
-            allot(budget, self.shop.shapes, method=method)
+        elif method in METHODS or method in COSINES:
+            self.shop.allot(budget, method)
 
     def _configs(self, method: str, budget: int) -> dict[str, Circuit]:
         """The circuit of each layer: as deep, or of gates as wide, as fits."""
         shop = self.shop
-        if method == "wide":
-            return choose_widths(budget, shop.shapes, self.recipe.wide)
+        if method in ("wide", "cosine"):
+            recipe = self.recipe
+            return choose_widths(
+                budget, shop.shapes, {**recipe.wide, **recipe.cosines} if method == "cosine" else recipe.wide
+            )
         configs = {name: dataclasses.replace(config, gate=method) for name, config in shop.configs.items()}
         depths = choose_depths(budget, shop.shapes, configs)
         return {name: dataclasses.replace(config, depth=depths[name]) for name, config in configs.items()}

@@ -17,7 +17,7 @@ from adqc.brickwall import BrickWall
 from adqc.checkpoint import load_
 from adqc.experiments.recipe import Recipe, load_recipe, recipe_from_dict, recipe_names
 from adqc.files import CARD, CIRCUIT, read_json
-from adqc.gallery import KEY, NETWORK, Entry, check_card, exact_weight, read_entry, write_index
+from adqc.gallery import KEY, NETWORK, Entry, check_card, cropped, exact_weight, read_entry, write_index
 from adqc.qasm import save_qasm
 from adqc.selection import find_targets
 
@@ -145,7 +145,7 @@ def _write_entry(
     card[KEY] = {
         **about,
         "title": f"{about['layer']} of {about['title']}",
-        "crop": [list(pair) for pair in zip(card.get("axes", card["shape"]), card["padded"], strict=True)],
+        "crop": [list(pair) for pair in zip(cropped(card), card["padded"], strict=True)],
         "weights": weight.numel(),
         "relative_error": errors.get(about["layer"]),
         "probe": _probe(weight),

@@ -5,23 +5,27 @@ from __future__ import annotations
 from adqc.baselines import METHODS
 
 FAMILIES = ("cartan", "so4", "su4", "free")
-CIRCUITS = (*FAMILIES, "wide")
+CIRCUITS = (*FAMILIES, "wide", "cosine")
 # Their parameters do not depend on the budget.
 FLAT = ("dense", "frozen")
 # What they train is the network itself: their rates are factors of the recipe's.
 WHOLE = ("dense", "frozen", "narrow")
-ALL = (*CIRCUITS, *METHODS, "narrow", "dense")
+# The same method on the coefficients of cosines, for the layers of a recipe's [cosines].
+COSINES = {"cosine": "wide", "cosine-train": "tensor-train"}
+ALL = (*CIRCUITS, *METHODS, "cosine-train", "narrow", "dense")
 TITLES = {
     "cartan": "ADQC, minimal gates",
     "so4": "ADQC, SO(4) gates",
     "su4": "ADQC, SU(4) gates",
     "free": "ADTN, free gates",
     "wide": "ADQC, wide gates",
+    "cosine": "ADQC, wide gates, of cosines",
     "frozen": "frozen at random",
     "low-rank": "low rank",
     "hashing": "hashing",
     "tensor-train": "tensor train, few cores",
     "quantised-train": "tensor train, 2 × 2 modes",
+    "cosine-train": "tensor train, few cores, of cosines",
     "tucker": "Tucker (matrices: low rank)",
     "cp": "CP (matrices: low rank)",
     "pruned": "pruned by magnitude",

@@ -147,6 +147,7 @@ class Recipe:
         circuits: Which layers become circuits (names, or ``re:`` patterns), and which circuit each gets.
         wide: What a comparison's wide gates have beside the gate: axes, layout or start of a layer. It takes
             ``"grouped"``, ``"paired"`` and the weight's own axes where nothing is said.
+        cosines: The same for those layers that wide gates shall see in the cosine basis, as a method of its own.
         dense: Training of the dense network.
         fit: Stage 1; without sweeps the circuits start at random.
         rescale: Give every circuit the norm of the trained weight after stage 1. The best fit is a short vector, from
@@ -163,6 +164,7 @@ class Recipe:
     data: str
     circuits: dict[str, Circuit]
     wide: dict[str, Circuit] = field(default_factory=dict)
+    cosines: dict[str, Circuit] = field(default_factory=dict)
     seed: int = 0
     train_images: int = 0
     test_images: int = 0
@@ -197,7 +199,7 @@ class Recipe:
         plain = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
         for name in ("dense", "fit", "finetune", "aims"):
             plain[name] = dataclasses.asdict(plain[name])
-        for name in ("circuits", "wide"):
+        for name in ("circuits", "wide", "cosines"):
             plain[name] = {layer: config.to_dict() for layer, config in plain[name].items()}
         plain["controls"] = {name: dataclasses.asdict(control) for name, control in self.controls.items()}
         return plain
@@ -239,9 +241,10 @@ def load_recipe(name: str | Path, *, quick: bool = False, changes: Iterable[str]
     layers = values.get("circuits", {})
     if isinstance(layers, dict) and isinstance(shared, dict):
         values["circuits"] = {key: {**shared, **own} if isinstance(own, dict) else own for key, own in layers.items()}
-    wide = values.get("wide", {})
-    if isinstance(wide, dict):
-        values["wide"] = {key: {**WIDE, **own} if isinstance(own, dict) else own for key, own in wide.items()}
+    for table in ("wide", "cosines"):
+        layers = values.get(table, {})
+        if isinstance(layers, dict):
+            values[table] = {key: {**WIDE, **own} if isinstance(own, dict) else own for key, own in layers.items()}
     recipe: Recipe = _build(Recipe, {"name": stem, **values, "quick": quick}, "")
     return recipe
 

@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from adqc.baselines import Baseline, allot, replace_
+from adqc.baselines import Baseline, allot, kept_axes, replace_
 from adqc.brickwall import BrickWall
 from adqc.compress import compress_
 from adqc.config import Circuit, Fit
 from adqc.experiments.batches import Batches
 from adqc.experiments.data import Images, read
 from adqc.experiments.depths import dimension, stored
+from adqc.experiments.methods import COSINES
 from adqc.experiments.processes import join_processes
 from adqc.experiments.recipe import Recipe, Training
 from adqc.experiments.sources import SOURCES
@@ -68,6 +69,11 @@ class Workshop:
         # A layer that is not there shall be told before anything is trained.
         choices = select_targets(recipe.make_model(), Circuit(), dict(recipe.circuits))
         self.shapes = {choice.target.name: tuple(choice.target.shape) for choice in choices if not choice.why}
+        self.cosines = {
+            name: (config.see(self.shapes[name]), config.frequencies)
+            for name, config in recipe.cosines.items()
+            if config.frequencies is not None and name in self.shapes
+        }
         self.configs = {choice.target.name: choice.config for choice in choices if choice.config is not None}
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_folder({"recipe": recipe.to_dict(), **(settings or {})})
@@ -294,13 +300,31 @@ class Workshop:
         ]
         return model, {"layers": layers, "circuits": {name: config.to_dict() for name, config in configs.items()}}
 
+    def allot(self, budget: int, method: str) -> dict[str, int]:
+        """The budget of each layer under a rival.
+
+        Raises:
+            ValueError: If it does not fit.
+        """
+        shapes = {
+            name: kept_axes(*self.cosines[name]) if method in COSINES and name in self.cosines else shape
+            for name, shape in self.shapes.items()
+        }
+        return allot(budget, shapes, method=COSINES.get(method, method))
+
     def rival(
         self, dense: nn.Module, method: str, budget: int, seed: int, *, fitted: bool
     ) -> tuple[nn.Module, dict[str, Any]]:
         """A copy of a dense network with a rival in the layers' place."""
         model = copy.deepcopy(dense)
-        budgets = allot(budget, self.shapes, method=method)
-        counts = replace_(model, budgets, method=method, fitted=fitted, generator=self.generator(seed, CONTROLS))
+        counts = replace_(
+            model,
+            self.allot(budget, method),
+            method=COSINES.get(method, method),
+            fitted=fitted,
+            cosines=self.cosines if method in COSINES else None,
+            generator=self.generator(seed, CONTROLS),
+        )
         return model, {"layers": [{"layer": name, "parameters": number} for name, number in counts.items()]}
 
 

@@ -27,14 +27,17 @@ VGG = (
     "train_images=10000", "test_images=5000", "dense.epochs=4", "finetune.epochs=3", "finetune.lr=6e-3",
     "finetune.batch_size=64",
 )  # fmt: skip
-RIVALS = ("frozen", "hashing", "low-rank", "tensor-train", "quantised-train", "pruned", "narrow", "dense")
+RIVALS = (
+    "frozen", "hashing", "low-rank", "tensor-train", "cosine-train", "quantised-train", "pruned", "narrow", "dense",
+)  # fmt: skip
 CONVOLUTIONS = ("tucker", "cp")
+OWN = ("wide", "cosine")
 # Name of the recipe: budgets, seeds, starts, methods, changes of the recipe.
 TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    "fc2-mnist": ((300, 600, 1200), 3, ("fitted", "random"), ("wide", "free", *RIVALS), FC2),
-    "fc2-fashion": ((300, 600, 1200), 3, ("fitted", "random"), ("wide", "free", *RIVALS), FC2),
-    "lenet5-mnist": ((700, 1400), 3, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
-    "lenet5-fashion": ((700, 1400), 3, ("fitted", "random"), ("wide", *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
+    "fc2-mnist": ((300, 600, 1200), 3, ("fitted", "random"), (*OWN, "free", *RIVALS), FC2),
+    "fc2-fashion": ((300, 600, 1200), 3, ("fitted", "random"), (*OWN, "free", *RIVALS), FC2),
+    "lenet5-mnist": ((700, 1400), 3, ("fitted", "random"), (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
+    "lenet5-fashion": ((700, 1400), 3, ("fitted", "random"), (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "small-vgg-cifar10": ((600, 1200), 2, ("random",), ("wide", *RIVALS), VGG),
     "small-vgg-mean-cifar10": ((600, 1200), 3, ("random",), ("wide", *RIVALS), VGG),
 }  # fmt: skip
