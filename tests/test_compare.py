@@ -19,7 +19,7 @@ from adqc.experiments.depths import choose_depths, dimension
 from adqc.experiments.methods import ALL, FLAT, TITLES
 from adqc.experiments.recipe import load_recipe
 from adqc.experiments.report import write_report
-from adqc.experiments.workshop import Workshop
+from adqc.experiments.workshop import Workshop, count
 from adqc.selection import circuit_size
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -185,7 +185,7 @@ def test_methods_of_cosines_are_for_recipes_that_have_them(tmp_path):
     model, facts = found.shop.rival(found.shop.dense(0), "cosine-train", 700, 0, fitted=True)
     coefficients = dctn(model.conv2.weight.detach().numpy(), axes=(2, 3), norm="ortho")
     assert abs(coefficients[:, :, 4:]).max() < 1e-6 < abs(coefficients[:, :, 3]).max()
-    assert 350 < sum(row["parameters"] for row in facts["layers"]) <= 700
+    assert 350 < sum(row["parameters"] for row in facts["layers"]) == count(model)["parameters"] <= 700
     assert comparison(tmp_path / "other", settings, "cosines={}").methods == ["wide", "hashing"]
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from adqc.baselines.simple import Baseline
-from adqc.cosine import from_cosines, to_cosines
+from adqc.cosine import from_cosines
 
 
-class InCosines(Baseline):
-    """A weight some of whose axes are sums of few cosines, with another rival for their coefficients.
+class InCosines(nn.Module):
+    """A weight some of whose axes are sums of few cosines, with a rival for their coefficients.
 
     Args:
         shape: The weight's shape.
@@ -28,8 +27,8 @@ class InCosines(Baseline):
     def __init__(
         self, shape: Sequence[int], *, axes: Sequence[int], frequencies: Sequence[int], inner: Baseline
     ) -> None:
-        super().__init__(shape)
-        self.axes, self.frequencies = tuple(axes), tuple(frequencies)
+        super().__init__()
+        self.shape, self.axes, self.frequencies = tuple(shape), tuple(axes), tuple(frequencies)
         expected = kept_axes(self.axes, self.frequencies)
         if inner.shape != expected or math.prod(self.axes) != math.prod(self.shape):
             raise ValueError(
@@ -38,21 +37,14 @@ class InCosines(Baseline):
             )
         self.inner = inner
 
-    @property
-    def dimension(self) -> int:
-        """That of the rival."""
-        return self.inner.dimension
-
     def forward(self) -> Tensor:
         """The weight."""
         weight: Tensor = from_cosines(self.inner(), self.axes, self.frequencies).reshape(self.shape)
         return weight
 
-    @torch.no_grad()
-    def fit_(self, weight: Tensor) -> InCosines:
-        """Fit the rival to the coefficients of a weight."""
-        self.inner.fit_(to_cosines(weight.detach().reshape(self.axes), self.frequencies))
-        return self
+    def right_inverse(self, tensor: Tensor) -> tuple[()]:
+        """Nothing of the dense weight is stored."""
+        return ()
 
 
 def kept_axes(axes: Sequence[int], frequencies: Sequence[int]) -> tuple[int, ...]:

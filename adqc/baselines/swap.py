@@ -13,6 +13,7 @@ from adqc.baselines.cosines import InCosines, kept_axes
 from adqc.baselines.simple import Baseline, Frozen, Hashing, LowRank, Pruned
 from adqc.baselines.train import QuantisedTrain, TensorTrain
 from adqc.baselines.tucker import CP, Tucker
+from adqc.cosine import to_cosines
 
 METHODS: dict[str, type[Baseline]] = {
     "frozen": Frozen,
@@ -102,6 +103,7 @@ def replace_(
     find_method(method, ())
     modules = dict(model.named_modules())
     made: dict[str, Baseline] = {}
+    wrapped: dict[str, InCosines] = {}
     for name, budget in budgets.items():
         weight = modules[name]._parameters.get("weight") if name in modules else None
         if weight is None:
@@ -114,17 +116,17 @@ def replace_(
             # Fewer entries of the same norm.
             std *= math.sqrt(weight.numel() / math.prod(shape))
             kind: Callable[..., Baseline] = find_method(method, shape)
-            made[name] = kind(shape, budget=budget, std=std, generator=generator)
+            made[name] = kind(shape, budget=budget, std=std, generator=generator).to(weight)
             if any(frequencies):
-                made[name] = InCosines(weight.shape, axes=axes, frequencies=frequencies, inner=made[name])
+                wrapped[name] = InCosines(weight.shape, axes=axes, frequencies=frequencies, inner=made[name])
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
-        made[name].to(weight)
+        coefficients = to_cosines(weight.detach().reshape(tuple(axes)), frequencies)
         if method == "pruned":
-            made[name].fit_(weight)
+            made[name].fit_(coefficients)
         elif fitted and method != "frozen":
-            made[name].fit_(weight).rescale_(weight.detach().norm())
+            made[name].fit_(coefficients).rescale_(weight.detach().norm())
     for name, baseline in made.items():
         # unsafe: torch would compare what is built with the dense weight, and their values differ by intent.
-        parametrize.register_parametrization(modules[name], "weight", baseline, unsafe=True)
+        parametrize.register_parametrization(modules[name], "weight", wrapped.get(name, baseline), unsafe=True)
     return {name: baseline.parameter_count for name, baseline in made.items()}

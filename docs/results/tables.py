@@ -70,6 +70,10 @@ def render(found: dict[str, Any]) -> str:
     lines.append(
         f"| **best circuit less best rival** | {' | '.join(margin(rows, methods, budget) for budget in budgets)} |"
     )
+    if "cosine-train" in methods:
+        plain = [method for method in methods if method != "cosine-train"]
+        cells = [margin(rows, plain, budget) for budget in budgets]
+        lines.append(f"| less best rival without cosines | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
