@@ -15,6 +15,7 @@ from adqc.config import Circuit
 from adqc.experiments import training
 from adqc.experiments.compare import Comparison, Settings
 from adqc.experiments.compare_page import to_markdown
+from adqc.experiments.data import read
 from adqc.experiments.depths import choose_depths, dimension
 from adqc.experiments.methods import ALL, FLAT, TITLES
 from adqc.experiments.recipe import load_recipe
@@ -158,6 +159,13 @@ def test_rate_and_start_are_chosen_on_held_out_images_and_kept(tmp_path, monkeyp
     assert sorted(record["factor"] for record in records.values()) == [1e-3, 1.0, 1.0, 1.0]
     assert [record["factor"] for record in found["trainings"]] == [row["factor"]] * 2
     shop = Workshop(recipe(), tmp_path / "other", data=DATA)
+    kept, held = shop.batches(recipe().finetune, 0, 1, holdout=True), shop.test(holdout=True)
+    everything = read("mnist", DATA)
+    assert (len(kept.labels), len(held.labels)) == (240, 10_000)
+    assert torch.equal(torch.cat([kept.images, held.images]), everything.train_images[:10_240])
+    assert torch.equal(held.labels, everything.train_labels[240:10_240])
+    # A recipe that trains on all of them gives up some.
+    shop.beyond = (everything.train_images[:0], everything.train_labels[:0])
     kept, held = shop.batches(recipe().finetune, 0, 1, holdout=True), shop.test(holdout=True)
     assert (len(kept.labels), len(held.labels)) == (200, 40)
     assert torch.equal(torch.cat([kept.images, held.images]), shop.images.train_images)

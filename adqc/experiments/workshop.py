@@ -32,6 +32,8 @@ from adqc.selection import find_targets, select_targets
 CIRCUITS, CONTROLS, DENSE_ORDER, ORDER = 1, 2, 3, 4
 VALIDATION_SHARE = 6
 VALIDATION_MOST = 5000
+# Images that the recipe does not train on cost nothing to hold out.
+VALIDATION_BEYOND = 10_000
 
 
 class Workshop:
@@ -65,7 +67,11 @@ class Workshop:
         self.processes = join_processes(device)
         self.device = self.processes.device
         self.notify = notify or (lambda sentence: None)
-        self.images = shorten(read(recipe.data, data), recipe)
+        found = read(recipe.data, data)
+        self.images = shorten(found, recipe)
+        used = len(self.images.train_labels)
+        beyond = slice(used, used + VALIDATION_BEYOND)
+        self.beyond = (found.train_images[beyond], found.train_labels[beyond])
         # A layer that is not there shall be told before anything is trained.
         choices = select_targets(recipe.make_model(), Circuit(), dict(recipe.circuits))
         self.shapes = {choice.target.name: tuple(choice.target.shape) for choice in choices if not choice.why}
@@ -97,7 +103,7 @@ class Workshop:
         return {**describe_machine(self.device), "processes": self.processes.count}
 
     def batches(self, training: Training, seed: int, stream: int, *, holdout: bool = False) -> Batches:
-        """Training batches; with ``holdout`` without the images that :meth:`test` then gives."""
+        """Training batches; with ``holdout`` without those images that :meth:`test` then gives."""
         source, kept = SOURCES[self.recipe.data], self._kept(holdout)
         return Batches(
             self.images.train_images[:kept],
@@ -112,11 +118,13 @@ class Workshop:
         )
 
     def test(self, *, holdout: bool = False) -> Batches:
-        """The test images; with ``holdout`` the last training images."""
+        """The test images; with ``holdout`` training images beyond the recipe's, or the last of them if it has all."""
         source, kept = SOURCES[self.recipe.data], self._kept(holdout)
         images, labels = self.images.test_images, self.images.test_labels
         if holdout:
             images, labels = self.images.train_images[kept:], self.images.train_labels[kept:]
+            if not len(labels):
+                images, labels = self.beyond
         return Batches(images, labels, batch_size=1000, mean=source.mean, std=source.std, device=self.device)
 
     def calibration(self, count: int) -> Batches:
@@ -133,7 +141,8 @@ class Workshop:
 
     def _kept(self, holdout: bool) -> int:
         count = len(self.images.train_labels)
-        return count - min(VALIDATION_MOST, count // VALIDATION_SHARE) if holdout else count
+        fewest = min(VALIDATION_MOST, count // VALIDATION_SHARE)
+        return count - fewest if holdout and len(self.beyond[1]) < fewest else count
 
     def generator(self, seed: int, stream: int) -> torch.Generator:
         """A stream of random numbers for one part of an experiment."""
