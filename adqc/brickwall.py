@@ -294,8 +294,13 @@ class BrickWall(nn.Module):
     def extra_repr(self) -> str:
         """What ``repr`` shows of the wall."""
         config = self.config
+        seen = "".join(
+            f"{name}={value}, "
+            for name, value in (("axes", config.axes), ("frequencies", config.frequencies))
+            if value is not None
+        )
         return (
-            f"shape={self.shape}, qubits={self.sites}, gate={self.family.name!r}, depth={config.depth}, "
+            f"shape={self.shape}, {seen}qubits={self.sites}, gate={self.family.name!r}, depth={config.depth}, "
             f"wiring={config.wiring!r}, layout={config.layout!r}, gates={len(self.wiring.gates)}, "
             f"parameters={self.parameter_count}"
         )

@@ -40,7 +40,8 @@ def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool)
         if chain is None:
             raise ValueError(
                 f"a circuit of shape {wall.shape}, layout {wall.config.layout!r}, cannot be applied without its weight "
-                f"here: use route='auto', or the weight's own axes, and layout='rows-first' for a convolution"
+                f"here: use route='auto', or the weight's own axes without frequencies, "
+                f"and layout='rows-first' for a convolution"
             )
         return chain
     if chain is None:

@@ -62,6 +62,10 @@ def test_the_start_has_the_deviation_that_was_asked_for():
     assert torch.stack(found).mean().sqrt() == pytest.approx(0.1, rel=0.1)
 
 
+def test_a_wall_tells_how_it_sees_its_weight():
+    assert "shape=(12, 63), axes=(12, 9, 7), frequencies=(0, 5, 7), qubits=10" in repr(make())
+
+
 def test_layers_compute_with_it_and_gradients_flow():
     for layer, x in (
         (adqc.nn.Linear(63, 12, circuit=CONFIG, dtype=torch.float64), torch.randn(3, 63, dtype=torch.float64)),
