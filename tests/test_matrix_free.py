@@ -187,7 +187,7 @@ def test_what_cannot_be_applied_says_so():
     with pytest.raises(ValueError, match="layout='rows-first' for a convolution"):
         conv(torch.zeros(1, 4, 5, 5))
     linear = adqc.nn.Linear(8, 6, circuit=circuit(axes=(6, 2, 4)))
-    with pytest.raises(ValueError, match=r"shape \(6, 8\), .* cannot be applied .* or the weight's own axes without frequencies"):
+    with pytest.raises(ValueError, match=r"shape \(6, 8\), .* cannot be .* own axes without frequencies"):
         linear(torch.zeros(1, 8))
     order = (3, 1, 0, 2)
     linear = adqc.nn.Linear(4, 4, circuit=circuit(layout=order))
