@@ -132,8 +132,8 @@ hours.
 Wide gates are counted by what it takes to store them (`adqc.minimal`); they are trained in up to 1.8 times as many
 coordinates. The layouts of the recipes' `[wide]` for FC-2 and LeNet-5 come from a search on training images held out,
 which began from layouts found in trials that looked at the test images; those for the small VGGs, the axes and the
-starts come from such trials. The frequencies and layouts of the recipes' `[cosines]` come from trials on training images
-held out. Rates and starts of every method here were chosen on training images held out.
+starts come from such trials. The frequencies and layouts of the recipes' `[cosines]` come from trials on training
+images held out. Rates and starts of every method here were chosen on training images held out.
 
 "Of cosines" are circuits, and a tensor train, for the coefficients of weights whose pixel or kernel axes are sums of
 few cosines ([how](../how-to/layouts-and-depth.md#cosines)): of FC-2's 28 × 28 pixels 16 × 16 frequencies, of LeNet-5's
