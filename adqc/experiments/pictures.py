@@ -85,10 +85,11 @@ def points(
     figure.set_size_inches(5.6, 4.2 + 0.12 * len(series))
     for name, own in series.items():
         number = order[name]
-        # Past the last colour other marks begin.
+        # Past the last colour other marks and dashes begin.
         color, mark = SERIES[number % len(SERIES)], MARKS[number % len(MARKS)]
+        dash = DASHES[(number + number // len(SERIES)) % len(DASHES)]
         places, values, errors = zip(*sorted(map(tuple, own)), strict=True)
-        style = {"color": color, "marker": mark, "linestyle": DASHES[number % len(DASHES)], "markersize": 4}
+        style = {"color": color, "marker": mark, "linestyle": dash, "markersize": 4}
         axes.errorbar(places, values, yerr=errors, label=name, linewidth=1.3, elinewidth=0.9, capsize=2, **style)
     if front:
         places, values = zip(*front, strict=True)
