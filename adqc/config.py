@@ -107,7 +107,7 @@ class Circuit:
         Raises:
             ValueError: If the axes hold another number of entries, or frequencies or layout do not fit.
         """
-        return layout(self._kept(self.see(shape)), self.layout)
+        return layout(self.keep(shape), self.layout)
 
     def see(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The axes that a weight of this shape is seen with.
@@ -122,7 +122,13 @@ class Circuit:
             )
         return tuple(shape) if self.axes is None else self.axes
 
-    def _kept(self, axes: tuple[int, ...]) -> tuple[int, ...]:
+    def keep(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """What the state holds of a weight of this shape: the axes that it is seen with, or their frequencies.
+
+        Raises:
+            ValueError: If axes or frequencies do not go with the shape.
+        """
+        axes = self.see(shape)
         if self.frequencies is None:
             return axes
         kept = tuple(count or size for count, size in zip(self.frequencies, axes, strict=False))

@@ -28,6 +28,7 @@ from adqc.elementary import ROTATIONS, Instruction, make_real, matrix, regroup
 from adqc.files import CARD, CIRCUIT, read_pair
 from adqc.gates import CARTAN_SU4, FAMILIES, FREE, SO4
 from adqc.gauge import coordinates
+from adqc.geometry import layout
 from adqc.passes import with_phase
 from adqc.qasm_card import check_program, describe, read_card
 from adqc.qasm_match import match, match_wide
@@ -198,7 +199,7 @@ def from_qasm(
     if math.prod(axes) != math.prod(shape):
         raise ValueError(f"the card's axes {axes} hold another number of entries than its shape {shape}")
     seen = {key: config[key] for key in ("axes", "frequencies") if key in config}
-    arrangement = Circuit(layout=config["layout"], **seen).arrange(shape)
+    arrangement = layout(Circuit(**seen).keep(shape), config["layout"])
     expected = {"qubits": arrangement.sites, "order": list(arrangement.order), "padded": list(arrangement.padded)}
     for key, value in expected.items():
         if card.get(key) != value:
