@@ -125,8 +125,8 @@ class BrickWall(nn.Module):
 
     def _grown_from(self, start: BrickWall, count: int) -> tuple[Tensor, Tensor | None, float]:
         known = len(start.wiring.gates)
-        wanted = (self.shape, self.config.see(self.shape), self.layout, self.wiring.gates[:known], self.family)
-        if (start.shape, start.config.see(start.shape), start.layout, start.wiring.gates, start.family) != wanted:
+        wanted = (self.seen, self.shape, self.layout, self.wiring.gates[:known], self.family)
+        if (start.seen, start.shape, start.layout, start.wiring.gates, start.family) != wanted:
             raise ValueError(
                 f"a wall can start from one with the same shape, layout, wiring and gate and at most its depth: "
                 f"expected {self.extra_repr()}, got {start.extra_repr()}"
@@ -147,6 +147,11 @@ class BrickWall(nn.Module):
     def sites(self) -> int:
         """Number of qubits Q."""
         return self.wiring.sites
+
+    @property
+    def seen(self) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+        """Axes and frequencies that the weight is seen with; the layout tells neither."""
+        return self.config.see(self.shape), self.config.frequencies
 
     @property
     def spread(self) -> float:
@@ -238,16 +243,16 @@ class BrickWall(nn.Module):
 
     def to_weight(self, tensor: Tensor) -> Tensor:
         """What stands in the state, cropped to ``self.layout.shape``, as the weight: axes and shape are its own."""
-        frequencies = self.config.frequencies
+        axes, frequencies = self.seen
         if frequencies is not None:
-            tensor = from_cosines(tensor.reshape(self.layout.shape), self.config.see(self.shape), frequencies)
+            tensor = from_cosines(tensor.reshape(self.layout.shape), axes, frequencies)
         return tensor.reshape(self.shape)
 
     def from_weight(self, weight: Tensor) -> Tensor:
         """What :meth:`to_weight` makes this weight, or the one nearest to it, of; a tensor of ``self.layout.shape``."""
-        frequencies = self.config.frequencies
+        axes, frequencies = self.seen
         if frequencies is not None:
-            weight = to_cosines(weight.reshape(self.config.see(self.shape)), frequencies)
+            weight = to_cosines(weight.reshape(axes), frequencies)
         return weight.reshape(self.layout.shape)
 
     def pieces(self, chain: Chain) -> list[Tensor]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adqc.cosine import kept_axes
 from adqc.gates import FAMILIES, GateFamily, find_family
 from adqc.geometry import LAYOUTS, WIRINGS, Layout, Wiring, layout, wire
 
@@ -131,13 +132,12 @@ class Circuit:
         axes = self.see(shape)
         if self.frequencies is None:
             return axes
-        kept = tuple(count or size for count, size in zip(self.frequencies, axes, strict=False))
-        if len(self.frequencies) != len(axes) or any(count > size for count, size in zip(kept, axes, strict=True)):
+        if len(self.frequencies) != len(axes) or any(map(operator.gt, self.frequencies, axes)):
             raise ValueError(
                 f"frequencies {self.frequencies} do not go with the axes {axes}: expected one number for each axis, at "
                 f"most its size, and 0 for one that stays as it is"
             )
-        return kept
+        return kept_axes(axes, self.frequencies)
 
     def wire(self, sites: int) -> Wiring:
         """The gates on this many sites.
@@ -189,11 +189,16 @@ class Circuit:
         return cls(**values)
 
 
-def _whole_numbers(order: Any) -> tuple[int, ...]:
+def _integers(values: Any) -> tuple[int, ...]:
+    """Whole numbers of any kind; none where there is anything else."""
     try:
-        numbers = tuple(operator.index(bit) for bit in order)
+        return tuple(operator.index(value) for value in values)
     except TypeError:
-        numbers = ()
+        return ()
+
+
+def _whole_numbers(order: Any) -> tuple[int, ...]:
+    numbers = _integers(order)
     if not numbers or sorted(numbers) != list(range(len(numbers))):
         raise ValueError(
             f"an explicit layout gives the bit number of each site, a permutation of 0, 1, …, got {order!r}; the named "
@@ -203,20 +208,14 @@ def _whole_numbers(order: Any) -> tuple[int, ...]:
 
 
 def _sizes(axes: Any) -> tuple[int, ...]:
-    try:
-        sizes = tuple(operator.index(size) for size in axes)
-    except TypeError:
-        sizes = ()
+    sizes = _integers(axes)
     if not sizes or min(sizes) < 1:
         raise ValueError(f"axes are sizes of at least 1, such as (256, 28, 28), got {axes!r}")
     return sizes
 
 
 def _counts(frequencies: Any) -> tuple[int, ...]:
-    try:
-        counts = tuple(operator.index(count) for count in frequencies)
-    except TypeError:
-        counts = ()
+    counts = _integers(frequencies)
     if not counts or min(counts) < 0:
         raise ValueError(
             f"frequencies are numbers of cosines for each axis, 0 for an axis that stays, such as (0, 16, 16), got "

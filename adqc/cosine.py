@@ -39,6 +39,11 @@ def cosines(size: int, kept: int, like: Tensor) -> Tensor:
     return torch.where(number == 0, 1 / math.sqrt(size), rows).to(like.dtype)
 
 
+def kept_axes(axes: Sequence[int], frequencies: Sequence[int]) -> tuple[int, ...]:
+    """Shape of the coefficients of a tensor of shape ``axes``."""
+    return tuple(kept or size for kept, size in zip(frequencies, axes, strict=True))
+
+
 def from_cosines(tensor: Tensor, axes: Sequence[int], frequencies: Sequence[int]) -> Tensor:
     """A tensor from its coefficients, axis by axis; axes of frequency 0 stay.
 

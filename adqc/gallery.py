@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from adqc.cosine import kept_axes
 from adqc.files import CARD, CIRCUIT, read_checkpoint, read_circuit, read_json
 from adqc.schema import find_misfit
 from adqc.tables import make_table, to_text
@@ -341,10 +342,17 @@ def card_schema() -> Mapping[str, Any]:
     return schema
 
 
-def cropped(card: Mapping[str, Any]) -> list[int]:
-    """Sizes of the axes that a card's amplitudes are cropped to."""
-    axes: list[int] = card.get("axes", card["shape"])
-    return [kept or size for kept, size in zip(card.get("frequencies", [0] * len(axes)), axes, strict=False)]
+def cropped(card: Mapping[str, Any]) -> tuple[int, ...]:
+    """Sizes of the axes that a card's amplitudes are cropped to.
+
+    Raises:
+        ValueError: If its frequencies are not as many as its axes.
+    """
+    axes = card.get("axes", card["shape"])
+    frequencies = card.get("frequencies", [0] * len(axes))
+    if len(frequencies) != len(axes):
+        raise ValueError(f"the card's frequencies {frequencies} are not one number for each of its axes {axes}")
+    return kept_axes(axes, frequencies)
 
 
 def check_card(card: Any) -> None:

@@ -81,6 +81,5 @@ def _alike(model: nn.Module) -> list[list[BrickWall]]:
             if 2**module.sites > MOST_ENTRIES:
                 continue
             kind = (module.scale.dtype, module.scale.device, module.config.route)
-            seen = (module.config.see(module.shape), module.config.frequencies)
-            groups[module.wiring, module.layout, module.shape, seen, module.family, kind].append(module)
+            groups[module.wiring, module.layout, module.shape, module.seen, module.family, kind].append(module)
     return [walls for walls in groups.values() if len(walls) > 1]

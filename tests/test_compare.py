@@ -195,6 +195,8 @@ def test_methods_of_cosines_are_for_recipes_that_have_them(tmp_path):
     assert abs(coefficients[:, :, 4:]).max() < 1e-6 < abs(coefficients[:, :, 3]).max()
     assert 350 < sum(row["parameters"] for row in facts["layers"]) == count(model)["parameters"] <= 700
     assert comparison(tmp_path / "other", settings, "cosines={}").methods == ["wide", "hashing"]
+    with pytest.raises(ValueError, match=r"\[cosines\] conv2: frequencies \(4,\) do not go with the axes"):
+        comparison(tmp_path / "third", settings, "cosines.conv2.frequencies=[4]")
 
 
 def test_another_recipe_in_the_same_folder_is_refused(finished):

@@ -62,6 +62,27 @@ def test_the_start_has_the_deviation_that_was_asked_for():
     assert torch.stack(found).mean().sqrt() == pytest.approx(0.1, rel=0.1)
 
 
+def test_a_wall_does_not_grow_from_one_that_sees_its_weight_in_another_basis():
+    # Axes and layout of both are the same.
+    plain = make(dataclasses.replace(CONFIG, frequencies=(0, 5, 0)))
+    assert plain.layout == make().layout
+    with pytest.raises(ValueError, match="a wall can start from one with the same shape"):
+        BrickWall((12, 63), dataclasses.replace(CONFIG, depth=4), start=plain)
+    grown = BrickWall((12, 63), dataclasses.replace(CONFIG, depth=4), start=make(), dtype=torch.float64)
+    assert (grown() - make()()).abs().max() < 1e-12
+
+
+def test_a_small_scale_trains_at_the_rate_of_a_fresh_layer():
+    layer = adqc.nn.Linear(63, 12, circuit=dataclasses.replace(CONFIG, frequencies=(0, 1, 7)))
+    rates = []
+    for _ in range(2):
+        groups = {group["name"]: group["lr"] for group in adqc.parameter_groups(layer, circuit_lr=1.0)}
+        rates.append(groups["scales"])
+        with torch.no_grad():
+            layer.circuit.scale.fill_(1e-6)
+    assert rates[0] == rates[1] > 1
+
+
 def test_a_wall_tells_how_it_sees_its_weight():
     assert "shape=(12, 63), axes=(12, 9, 7), frequencies=(0, 5, 7), qubits=10" in repr(make())
 

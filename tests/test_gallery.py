@@ -200,6 +200,7 @@ def test_damage_is_named(copied, harm, kind, said):
         (lambda v: v["gallery"].update(weights=1), r"says 1 weights, but its shape \[256, 784\] has 200704"),
         (lambda v: v["gallery"]["crop"].reverse(), "crop .* is not that of shape"),
         (lambda v: v["padded"].append(1), "crop .* is not that of shape"),
+        (lambda v: v.update(frequencies=[0]), "frequencies .* one number for each of its axes"),
         (lambda v: v["gallery"]["probe"]["values"].pop(), "as many values as indices"),
         (lambda v: v["gallery"]["probe"]["indices"][0].append(0), r"the index \[0, 0, 0\], which is outside"),
         (lambda v: v["gallery"]["probe"]["indices"].__setitem__(0, [256, 0]), r"\[256, 0\], which is outside"),

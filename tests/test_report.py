@@ -235,6 +235,12 @@ def test_a_name_keeps_its_colour_in_all_pictures_of_a_page():
     assert "var(--s0)" in pictures.points(alone, "accuracy", "epoch", alt="two alone")
 
 
+def test_curves_of_one_colour_differ_in_marks_and_dashes():
+    styles = [pictures._style(number) for number in range(20)]
+    for k, (color, mark, dash) in enumerate(styles):
+        assert all(mark != other[1] and dash != other[2] for other in styles[k + 1 :] if other[0] == color)
+
+
 @pytest.mark.parametrize(
     ("places", "log", "shown"),
     [([700, 1400], True, ["700", "1,000"]), ([1, 2, 3, 4], False, ["1", "2", "3", "4"])],

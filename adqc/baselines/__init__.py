@@ -5,7 +5,7 @@ the numbers that are stored and trained; :attr:`Baseline.dimension` leaves out t
 weights.
 """
 
-from adqc.baselines.cosines import InCosines, kept_axes
+from adqc.baselines.cosines import InCosines
 from adqc.baselines.simple import Baseline, Frozen, Hashing, LowRank, Pruned
 from adqc.baselines.swap import METHODS, allot, find_method, replace_
 from adqc.baselines.train import QuantisedTrain, TensorTrain, choose_ranks, count_parameters, factorise
@@ -28,6 +28,5 @@ __all__ = [
     "count_parameters",
     "factorise",
     "find_method",
-    "kept_axes",
     "replace_",
 ]

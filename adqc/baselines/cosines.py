@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from adqc.baselines.simple import Baseline
-from adqc.cosine import from_cosines
+from adqc.cosine import from_cosines, kept_axes
 
 
 class InCosines(nn.Module):
@@ -18,7 +18,7 @@ class InCosines(nn.Module):
         shape: The weight's shape.
         axes: Axes that it is seen with.
         frequencies: How many cosines each of them is a sum of, 0 for one that stays; see :mod:`adqc.cosine`.
-        inner: The rival, of the coefficients' shape: :func:`kept_axes`.
+        inner: The rival, of the coefficients' shape: :func:`adqc.cosine.kept_axes`.
 
     Raises:
         ValueError: If ``inner`` has another shape.
@@ -45,8 +45,3 @@ class InCosines(nn.Module):
     def right_inverse(self, tensor: Tensor) -> tuple[()]:
         """Nothing of the dense weight is stored."""
         return ()
-
-
-def kept_axes(axes: Sequence[int], frequencies: Sequence[int]) -> tuple[int, ...]:
-    """Shape of the coefficients."""
-    return tuple(kept or size for kept, size in zip(frequencies, axes, strict=True))

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from adqc.baselines.cosines import InCosines, kept_axes
+from adqc.baselines.cosines import InCosines
 from adqc.baselines.simple import Baseline, Frozen, Hashing, LowRank, Pruned
 from adqc.baselines.train import QuantisedTrain, TensorTrain
 from adqc.baselines.tucker import CP, Tucker
-from adqc.cosine import to_cosines
+from adqc.cosine import kept_axes, to_cosines
 
 METHODS: dict[str, type[Baseline]] = {
     "frozen": Frozen,

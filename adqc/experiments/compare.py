@@ -114,7 +114,7 @@ class Comparison:
             self.bar.show = False
         kernels = any(len(shape) > 2 for shape in self.shop.shapes.values())
         # Of matrices alone they are low rank, and of weights without cosines the same train; both are there already.
-        idle = (() if kernels else ("tucker", "cp")) + (() if recipe.cosines else tuple(COSINES))
+        idle = (() if kernels else ("tucker", "cp")) + (() if self.shop.cosines else tuple(COSINES))
         self.methods = [name for name in self.settings.methods if name not in idle]
         self.console = console
 
@@ -168,10 +168,8 @@ class Comparison:
         """The circuit of each layer: as deep, or of gates as wide, as fits."""
         shop = self.shop
         if method in ("wide", "cosine"):
-            recipe = self.recipe
-            return choose_widths(
-                budget, shop.shapes, {**recipe.wide, **recipe.cosines} if method == "cosine" else recipe.wide
-            )
+            cosines = self.recipe.cosines if method == "cosine" else {}
+            return choose_widths(budget, shop.shapes, {**self.recipe.wide, **cosines})
         configs = {name: dataclasses.replace(config, gate=method) for name, config in shop.configs.items()}
         depths = choose_depths(budget, shop.shapes, configs)
         return {name: dataclasses.replace(config, depth=depths[name]) for name, config in configs.items()}

@@ -85,9 +85,7 @@ def points(
     figure.set_size_inches(5.6, 4.2 + 0.12 * len(series))
     for name, own in series.items():
         number = order[name]
-        # Past the last colour other marks and dashes begin.
-        color, mark = SERIES[number % len(SERIES)], MARKS[number % len(MARKS)]
-        dash = DASHES[(number + number // len(SERIES)) % len(DASHES)]
+        color, mark, dash = _style(number)
         places, values, errors = zip(*sorted(map(tuple, own)), strict=True)
         style = {"color": color, "marker": mark, "linestyle": dash, "markersize": 4}
         axes.errorbar(places, values, yerr=errors, label=name, linewidth=1.3, elinewidth=0.9, capsize=2, **style)
@@ -135,6 +133,12 @@ def spectrum(series: Mapping[str, Tensor], *, alt: str) -> str:
     axes.set_yscale("log")
     axes.xaxis.get_major_locator().set_params(integer=True)
     return _finish(figure, axes, alt, legend=True)
+
+
+def _style(number: int) -> tuple[str, str, Any]:
+    # Past the last colour other marks and dashes begin.
+    dash = DASHES[(number + number // len(SERIES)) % len(DASHES)]
+    return SERIES[number % len(SERIES)], MARKS[number % len(MARKS)], dash
 
 
 def _axes(what: str, against: str) -> tuple[Any, Any]:

@@ -25,10 +25,11 @@ from adqc.experiments.data import read
 from adqc.experiments.processes import join_processes
 from adqc.experiments.recipe import Recipe, Training
 from adqc.experiments.report import write_report
+from adqc.experiments.share import shorten
 from adqc.experiments.sources import SOURCES
 from adqc.experiments.summary import describe_machine, print_summary, summarise
 from adqc.experiments.training import History, load_model_, measure, save_state, train, write_atomically
-from adqc.experiments.workshop import CIRCUITS, CONTROLS, DENSE_ORDER, ORDER, changed_since, rescale_, shorten
+from adqc.experiments.workshop import CIRCUITS, CONTROLS, DENSE_ORDER, ORDER, changed_since, rescale_
 from adqc.selection import find_targets
 
 

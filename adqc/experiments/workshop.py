@@ -13,16 +13,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from adqc.baselines import Baseline, allot, kept_axes, replace_
+from adqc.baselines import Baseline, allot, replace_
 from adqc.brickwall import BrickWall
 from adqc.compress import compress_
 from adqc.config import Circuit, Fit
+from adqc.cosine import kept_axes
 from adqc.experiments.batches import Batches
-from adqc.experiments.data import Images, read
+from adqc.experiments.data import read
 from adqc.experiments.depths import dimension, stored
 from adqc.experiments.methods import COSINES
 from adqc.experiments.processes import join_processes
 from adqc.experiments.recipe import Recipe, Training
+from adqc.experiments.share import find_beyond, held_out, shorten
 from adqc.experiments.sources import SOURCES
 from adqc.experiments.summary import describe_machine
 from adqc.experiments.training import History, train, write_atomically
@@ -30,10 +32,6 @@ from adqc.selection import find_targets, select_targets
 
 # Different parts of one experiment draw from different streams, so that changing one leaves the others alone.
 CIRCUITS, CONTROLS, DENSE_ORDER, ORDER = 1, 2, 3, 4
-VALIDATION_SHARE = 6
-VALIDATION_MOST = 5000
-# Images that the recipe does not train on cost nothing to hold out.
-VALIDATION_BEYOND = 10_000
 
 
 class Workshop:
@@ -68,18 +66,11 @@ class Workshop:
         self.device = self.processes.device
         self.notify = notify or (lambda sentence: None)
         found = read(recipe.data, data)
-        self.images = shorten(found, recipe)
-        used = len(self.images.train_labels)
-        beyond = slice(used, used + VALIDATION_BEYOND)
-        self.beyond = (found.train_images[beyond], found.train_labels[beyond])
+        self.images, self.beyond = shorten(found, recipe), find_beyond(found, recipe)
         # A layer that is not there shall be told before anything is trained.
         choices = select_targets(recipe.make_model(), Circuit(), dict(recipe.circuits))
         self.shapes = {choice.target.name: tuple(choice.target.shape) for choice in choices if not choice.why}
-        self.cosines = {
-            name: (config.see(self.shapes[name]), config.frequencies)
-            for name, config in recipe.cosines.items()
-            if config.frequencies is not None and name in self.shapes
-        }
+        self.cosines = _find_cosines(recipe, self.shapes)
         self.configs = {choice.target.name: choice.config for choice in choices if choice.config is not None}
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_folder({"recipe": recipe.to_dict(), **(settings or {})})
@@ -141,8 +132,8 @@ class Workshop:
 
     def _kept(self, holdout: bool) -> int:
         count = len(self.images.train_labels)
-        fewest = min(VALIDATION_MOST, count // VALIDATION_SHARE)
-        return count - fewest if holdout and len(self.beyond[1]) < fewest else count
+        wanted = held_out(count)
+        return count - wanted if holdout and len(self.beyond[1]) < wanted else count
 
     def generator(self, seed: int, stream: int) -> torch.Generator:
         """A stream of random numbers for one part of an experiment."""
@@ -337,18 +328,19 @@ class Workshop:
         return model, {"layers": [{"layer": name, "parameters": number} for name, number in counts.items()]}
 
 
-def shorten(images: Images, recipe: Recipe) -> Images:
-    """As many images as the recipe says."""
-    train_count = recipe.train_images or len(images.train_labels)
-    test_count = recipe.test_images or len(images.test_labels)
-    return Images(
-        images.name,
-        images.train_images[:train_count],
-        images.train_labels[:train_count],
-        images.test_images[:test_count],
-        images.test_labels[:test_count],
-        folder=images.folder,
-    )
+def _find_cosines(
+    recipe: Recipe, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Axes and frequencies of the layers that are seen in the cosine basis."""
+    found = {}
+    for name, config in recipe.cosines.items():
+        if config.frequencies is not None and name in shapes:
+            try:
+                config.keep(shapes[name])
+            except ValueError as error:
+                raise ValueError(f"[cosines] {name}: {error}") from error
+            found[name] = (config.see(shapes[name]), config.frequencies)
+    return found
 
 
 def count(model: nn.Module) -> dict[str, int]:
