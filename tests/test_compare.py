@@ -13,14 +13,14 @@ from scipy.fft import dctn
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.experiments import training
-from adqc.experiments.compare import Comparison, Settings
+from adqc.experiments.compare import Comparison, Settings, _Choice
 from adqc.experiments.compare_page import to_markdown
 from adqc.experiments.data import read
 from adqc.experiments.depths import choose_depths, dimension
 from adqc.experiments.methods import ALL, FLAT, TITLES
 from adqc.experiments.recipe import load_recipe
 from adqc.experiments.report import write_report
-from adqc.experiments.workshop import Workshop, count
+from adqc.experiments.workshop import ORDER, Workshop, count
 from adqc.selection import circuit_size
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -61,7 +61,10 @@ def test_every_method_has_a_row_at_every_budget_and_keeps_it(finished):
                 assert "at least" in row["why"]
                 continue
             assert row["seeds"] == 2
-            if method not in (*FLAT, "narrow"):
+            if method == "frozen-circuit":
+                assert row["parameters"] == row["dimension"] == 0
+                assert row["whole"] == rows["frozen", 0]["whole"]
+            elif method not in (*FLAT, "narrow"):
                 assert 0.5 * budget < row["parameters"] <= budget or method in ("low-rank", "cp", "tucker", "su4")
                 assert 0 < row["dimension"] <= row["parameters"] <= budget
     assert rows["frozen", 0]["parameters"] == 0
@@ -197,6 +200,18 @@ def test_methods_of_cosines_are_for_recipes_that_have_them(tmp_path):
     assert comparison(tmp_path / "other", settings, "cosines={}").methods == ["wide", "hashing"]
     with pytest.raises(ValueError, match=r"\[cosines\] conv2: frequencies \(4,\) do not go with the axes"):
         comparison(tmp_path / "third", settings, "cosines.conv2.frequencies=[4]")
+
+
+def test_frozen_circuits_stay_as_they_began(tmp_path):
+    found = comparison(tmp_path, dataclasses.replace(SMALL, methods=("frozen-circuit",)))
+    model, facts = found._maker("frozen-circuit", 700, 0, _Choice(1.0, "random"), holdout=False)()
+    trained, _ = found._maker("cosine", 700, 0, _Choice(1.0, "random"), holdout=False)()
+    before, rest = model.conv2.circuit().clone(), model.conv1.weight.clone()
+    assert torch.equal(before, trained.conv2.circuit())
+    assert facts["circuits"]["conv2"]["frequencies"] == [0, 0, 4, 4]
+    found.shop._fit(model, "frozen", found.recipe.finetune, 0, ORDER, holdout=False)
+    assert torch.equal(model.conv2.circuit(), before)
+    assert not torch.equal(model.conv1.weight, rest)
 
 
 def test_another_recipe_in_the_same_folder_is_refused(finished):

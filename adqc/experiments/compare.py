@@ -157,7 +157,7 @@ class Comparison:
 
     def _plan(self, method: str, budget: int) -> None:
         """Refuses what does not fit."""
-        if method in CIRCUITS:
+        if method in CIRCUITS or method == "frozen-circuit":
             self._configs(method, budget)
         elif method == "narrow":
             self._narrow(budget, seed=None)
@@ -167,8 +167,8 @@ class Comparison:
     def _configs(self, method: str, budget: int) -> dict[str, Circuit]:
         """The circuit of each layer: as deep, or of gates as wide, as fits."""
         shop = self.shop
-        if method in ("wide", "cosine"):
-            cosines = self.recipe.cosines if method == "cosine" else {}
+        if method in ("wide", "cosine", "frozen-circuit"):
+            cosines = self.recipe.cosines if method != "wide" else {}
             return choose_widths(budget, shop.shapes, {**self.recipe.wide, **cosines})
         configs = {name: dataclasses.replace(config, gate=method) for name, config in shop.configs.items()}
         depths = choose_depths(budget, shop.shapes, configs)
@@ -242,6 +242,8 @@ class Comparison:
             if method in CIRCUITS:
                 configs = self._configs(method, budget)
                 return shop.circuit(dense, configs, seed, fit=self.recipe.fit if fitted else None)
+            if method == "frozen-circuit":
+                return shop.circuit(dense, self._configs(method, budget), seed, fit=None, trained=False)
             return shop.rival(dense, method, budget, seed, fitted=fitted)
 
         return make

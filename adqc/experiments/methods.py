@@ -9,10 +9,10 @@ CIRCUITS = (*FAMILIES, "wide", "cosine")
 # Their parameters do not depend on the budget.
 FLAT = ("dense", "frozen")
 # What they train is the network itself: their rates are factors of the recipe's.
-WHOLE = ("dense", "frozen", "narrow")
+WHOLE = ("dense", "frozen", "frozen-circuit", "narrow")
 # The same method on the coefficients of cosines, for the layers of a recipe's [cosines].
 COSINES = {"cosine": "wide", "cosine-train": "tensor-train"}
-ALL = (*CIRCUITS, *METHODS, "cosine-train", "narrow", "dense")
+ALL = (*CIRCUITS, "frozen-circuit", *METHODS, "cosine-train", "narrow", "dense")
 TITLES = {
     "cartan": "ADQC, minimal gates",
     "so4": "ADQC, SO(4) gates",
@@ -20,6 +20,7 @@ TITLES = {
     "free": "ADTN, free gates",
     "wide": "ADQC, wide gates",
     "cosine": "ADQC, wide gates, of cosines",
+    "frozen-circuit": "wide gates, frozen at their start",
     "frozen": "frozen at random",
     "low-rank": "low rank",
     "hashing": "hashing",

@@ -286,14 +286,21 @@ class Workshop:
         *,
         fit: Fit | None,
         rescale: bool = True,
+        trained: bool = True,
     ) -> tuple[nn.Module, dict[str, Any]]:
-        """A copy of a dense network with circuits in it, fitted to its weights or random, and facts about stage 1."""
+        """A copy of a dense network with circuits in it, fitted to its weights or random, and facts about stage 1.
+
+        Circuits that shall not be ``trained`` stay as they are in stage 2.
+        """
         model = copy.deepcopy(dense)
         generator = self.generator(seed, CIRCUITS)
         fit = fit if fit is not None and fit.sweeps else None
         report = compress_(model, select=dict(configs), fit=fit, generator=generator, progress=False)
         if fit is not None and rescale:
             rescale_(model, dense)
+        for module in () if trained else model.modules():
+            if isinstance(module, BrickWall):
+                module.requires_grad_(False)
         layers = [
             {"layer": row.name, "parameters": row.parameters, "relative_error": row.relative_error}
             for row in report.compressed
@@ -344,14 +351,18 @@ def _find_cosines(
 
 
 def count(model: nn.Module) -> dict[str, int]:
-    """Numbers stored in the place of the layers' weights, without their gauge, and in the whole network."""
+    """Numbers stored in the place of the layers' weights, without their gauge, and in the whole network.
+
+    Of a circuit that is not trained nothing is stored: its seed makes it.
+    """
     walls = [module for module in model.modules() if isinstance(module, BrickWall)]
+    held = sum(wall.parameter_count for wall in walls)
+    walls = [wall for wall in walls if any(parameter.requires_grad for parameter in wall.parameters())]
     rivals = [module for module in model.modules() if isinstance(module, Baseline)]
-    trained = sum(wall.parameter_count for wall in walls)
     return {
         "parameters": sum(map(stored, walls)) + sum(rival.parameter_count for rival in rivals),
         "dimension": sum(map(dimension, walls)) + sum(rival.dimension for rival in rivals),
-        "whole": sum(parameter.numel() for parameter in model.parameters()) - trained + sum(map(stored, walls)),
+        "whole": sum(parameter.numel() for parameter in model.parameters()) - held + sum(map(stored, walls)),
     }
 
 
