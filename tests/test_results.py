@@ -33,6 +33,7 @@ def test_the_tables_show_the_stored_results(script):
         assert tables["render"](found) in page
         settings = found["settings"]
         assert (tuple(settings["budgets"]), settings["seeds"], tuple(settings["starts"])) == (budgets, seeds, starts)
+        assert tuple(settings["rates"]) == tables["OTHER_RATES"].get(name, tables["RATES"])
         assert tuple(settings.get("factors", [1.0])) == tables["FACTORS"].get(name, (1.0,))
         matrices = all(len(shape) == 2 for shape in found["layers"].values())
         assert {row["method"] for row in found["rows"]} == set(methods) - ({"tucker", "cp"} if matrices else set())

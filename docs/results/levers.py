@@ -53,7 +53,7 @@ LEVERS: dict[str, tuple[int, float, dict[str, Change]]] = {
         },
     ),
     "small-vgg-cifar10": (
-        600, 0.01,
+        600, 0.003,
         {
             AS_IN_THE_TABLES: change(),
             "random start (`haar`)": change(start="haar"),
