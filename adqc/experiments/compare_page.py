@@ -71,7 +71,7 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
         if row["method"] in FLAT:
             levels[TITLES[row["method"]]] = row["accuracy"]
         else:
-            # The narrow network stands at the budget that it shares with the others.
+            # The narrow network and frozen circuits stand at the budget that they share with the others.
             point = [row["parameters"] or row["budget"], row["accuracy"], row["deviation"]]
             series.setdefault(TITLES[row["method"]], []).append(point)
     layers = ", ".join(found["layers"])
@@ -117,7 +117,8 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
         "notes": [
             "Parameters are the numbers stored in the place of the layers, counted for every method alike. “Without "
             "gauge” leaves out, for every method alike, those that only choose between equal weights (for circuits an "
-            "upper bound). Positions of pruned entries and seeds of random numbers are not counted.",
+            "upper bound). Positions of pruned entries and seeds of random numbers are not counted; of circuits "
+            "frozen at their start nothing else is stored.",
             "Each method has its best learning rate and start (fitted to the trained weights, or random) of a small "
             "grid, chosen at the middle budget on training images held out; rates with × are factors of the recipe's.",
             "The narrow dense network is the same network with all widths scaled, so that it has as many parameters in "
