@@ -74,7 +74,7 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
             # The narrow network and frozen circuits stand at the budget that they share with the others.
             point = [row["parameters"] or row["budget"], row["accuracy"], row["deviation"]]
             series.setdefault(TITLES[row["method"]], []).append(point)
-    layers = ", ".join(found["layers"])
+    layers, seeds = ", ".join(found["layers"]), found["settings"]["seeds"]
     names = list(dict.fromkeys(TITLES[row["method"]] for row in found["rows"]))
     return {
         "intro": f"{layers}: {found['weights']:,} weights, replaced by each method within each budget. All start from "
@@ -92,7 +92,7 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
                         "log": True,
                         "front": find_front([place[:2] for own in series.values() for place in own]),
                         "alt": f"Test accuracy of each method against its parameters, {found['title']}",
-                        "caption": f"Mean and standard deviation over {found['settings']['seeds']} seeds.",
+                        "caption": f"Mean and standard deviation over {seeds} seed{'s' * (seeds > 1)}.",
                     }
                 ],
             },
