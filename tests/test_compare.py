@@ -16,11 +16,11 @@ from adqc.experiments import training
 from adqc.experiments.compare import Comparison, Settings, _Choice
 from adqc.experiments.compare_page import to_markdown
 from adqc.experiments.data import read
-from adqc.experiments.depths import choose_depths, dimension
+from adqc.experiments.depths import choose_depths, choose_widths, count, dimension
 from adqc.experiments.methods import ALL, FLAT, TITLES
 from adqc.experiments.recipe import load_recipe
 from adqc.experiments.report import write_report
-from adqc.experiments.workshop import ORDER, Workshop, count
+from adqc.experiments.workshop import ORDER, Workshop
 from adqc.selection import circuit_size
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -212,6 +212,20 @@ def test_frozen_circuits_stay_as_they_began(tmp_path):
     found.shop._fit(model, "frozen", found.recipe.finetune, 0, ORDER, holdout=False)
     assert torch.equal(model.conv2.circuit(), before)
     assert not torch.equal(model.conv1.weight, rest)
+
+
+@pytest.mark.parametrize("budget", [600, 1200])
+def test_every_output_of_the_small_vgg_begins_with_one_input(budget):
+    with_cosines = load_recipe("small-vgg-cifar10")
+    shapes = {"conv2": (64, 32, 3, 3), "conv3": (128, 64, 3, 3), "conv4": (128, 128, 3, 3)}
+    for name, config in choose_widths(budget, shapes, with_cosines.cosines).items():
+        assert config.frequencies == (0, 0, 2, 2)
+        size = (
+            BrickWall(shapes[name], config, generator=torch.Generator().manual_seed(0))().square().sum((2, 3)).double()
+        )
+        most = size.max(1).values
+        assert (most > 0).all()
+        torch.testing.assert_close(most, size.sum(1), rtol=1e-5, atol=0)
 
 
 def test_another_recipe_in_the_same_folder_is_refused(finished):

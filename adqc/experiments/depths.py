@@ -1,4 +1,4 @@
-"""Which circuits fit a budget of parameters: how deep, or how wide their gates."""
+"""Which circuits fit a budget of parameters, how deep or how wide their gates, and what a network stores."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from torch import nn
+
+from adqc.baselines import Baseline
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.experiments.recipe import WIDE
@@ -131,3 +134,19 @@ def dimension(wall: BrickWall) -> int:
     # A factor can go from gate to gate, too, so that one number holds all of them.
     idle = sum(not touched for touched in wiring.wires)
     return gates - 3 * inner - (len(wiring.gates) - 1) + idle
+
+
+def count(model: nn.Module) -> dict[str, int]:
+    """Numbers stored in the place of the layers' weights, without their gauge, and in the whole network.
+
+    Of a circuit that is not trained nothing is stored: its seed makes it.
+    """
+    walls = [module for module in model.modules() if isinstance(module, BrickWall)]
+    held = sum(wall.parameter_count for wall in walls)
+    walls = [wall for wall in walls if any(parameter.requires_grad for parameter in wall.parameters())]
+    rivals = [module for module in model.modules() if isinstance(module, Baseline)]
+    return {
+        "parameters": sum(map(stored, walls)) + sum(rival.parameter_count for rival in rivals),
+        "dimension": sum(map(dimension, walls)) + sum(rival.dimension for rival in rivals),
+        "whole": sum(parameter.numel() for parameter in model.parameters()) - held + sum(map(stored, walls)),
+    }

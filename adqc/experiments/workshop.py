@@ -13,14 +13,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from adqc.baselines import Baseline, allot, replace_
-from adqc.brickwall import BrickWall
+from adqc.baselines import allot, replace_
 from adqc.compress import compress_
 from adqc.config import Circuit, Fit
 from adqc.cosine import kept_axes
 from adqc.experiments.batches import Batches
 from adqc.experiments.data import read
-from adqc.experiments.depths import dimension, stored
+from adqc.experiments.depths import count
 from adqc.experiments.methods import COSINES
 from adqc.experiments.processes import join_processes
 from adqc.experiments.recipe import Recipe, Training
@@ -298,9 +297,10 @@ class Workshop:
         report = compress_(model, select=dict(configs), fit=fit, generator=generator, progress=False)
         if fit is not None and rescale:
             rescale_(model, dense)
-        for module in () if trained else model.modules():
-            if isinstance(module, BrickWall):
-                module.requires_grad_(False)
+        if not trained:
+            for target in find_targets(model):
+                if target.wall is not None:
+                    target.wall.requires_grad_(False)
         layers = [
             {"layer": row.name, "parameters": row.parameters, "relative_error": row.relative_error}
             for row in report.compressed
@@ -348,22 +348,6 @@ def _find_cosines(
                 raise ValueError(f"[cosines] {name}: {error}") from error
             found[name] = (config.see(shapes[name]), config.frequencies)
     return found
-
-
-def count(model: nn.Module) -> dict[str, int]:
-    """Numbers stored in the place of the layers' weights, without their gauge, and in the whole network.
-
-    Of a circuit that is not trained nothing is stored: its seed makes it.
-    """
-    walls = [module for module in model.modules() if isinstance(module, BrickWall)]
-    held = sum(wall.parameter_count for wall in walls)
-    walls = [wall for wall in walls if any(parameter.requires_grad for parameter in wall.parameters())]
-    rivals = [module for module in model.modules() if isinstance(module, Baseline)]
-    return {
-        "parameters": sum(map(stored, walls)) + sum(rival.parameter_count for rival in rivals),
-        "dimension": sum(map(dimension, walls)) + sum(rival.dimension for rival in rivals),
-        "whole": sum(parameter.numel() for parameter in model.parameters()) - held + sum(map(stored, walls)),
-    }
 
 
 @torch.no_grad()
