@@ -128,15 +128,20 @@ def as_tensor(array: Array) -> Tensor:
 
 
 def take(items: Array, places: Numbers) -> Array:
-    """Entries of a flat array, all those whose places are named."""
+    """Entries along the last axis, all those whose places are named."""
     index = fixed(places, items, index=True)
-    return items.index_select(0, index) if isinstance(items, Tensor) else items.take(index)
+    return items.index_select(-1, index) if isinstance(items, Tensor) else items.take(index, axis=-1)
 
 
 def concatenate(parts: Sequence[Array]) -> Array:
     """All entries of these one after another, flat."""
     flat = [part.reshape(-1) for part in parts]
     return torch.cat(flat) if isinstance(flat[0], Tensor) else np.concatenate(flat)
+
+
+def side_by_side(parts: Sequence[Array]) -> Array:
+    """One behind another along the last axis."""
+    return torch.cat(list(parts), dim=-1) if isinstance(parts[0], Tensor) else np.concatenate(parts, axis=-1)
 
 
 def waves(angles: Array) -> Array:

@@ -19,6 +19,7 @@ from adqc.engine.chain import Chain
 from adqc.engine.evolve import run_program
 from adqc.gates import GateFamily
 from adqc.geometry import Layout, Wiring
+from adqc.orthogonal import orthogonal_matrices
 from adqc.paired import paired_start
 
 MAX_BYTES_SHARE = 0.8
@@ -85,6 +86,9 @@ class BrickWall(nn.Module):
         count = len(self.wiring.gates)
         stored = [self.family.stored(fresh) for fresh in self.wiring.fresh]
         slots = [gate * self.family.parameters + k for gate, kept in enumerate(stored) for k in kept]
+        # Wires in |0> that all gates have, their last ones, let one column in so many through.
+        fewest = min((sum(fresh) for fresh in self.wiring.fresh), default=0)
+        self._every = 2**fewest if self.family.matrices is orthogonal_matrices else 1
         # Stored numbers -> all p parameters of every gate, where some of them are fixed at zero.
         self._slots = None if len(slots) == count * self.family.parameters else tuple(slots)
         # No buffer: what is no parameter must come out right from to_empty() and load_state_dict(assign=True) as well.
@@ -190,7 +194,10 @@ class BrickWall(nn.Module):
 
     def _matrices(self, gates: Tensor) -> Tensor:
         params = self._all_parameters(gates)
-        return self.family.matrices(params.float() if params.dtype.itemsize < 4 else params)
+        params = params.float() if params.dtype.itemsize < 4 else params
+        if self._every > 1:
+            return orthogonal_matrices(params, every=self._every)
+        return self.family.matrices(params)
 
     def is_ready(self) -> bool:
         """Whether the tensor has been made already, together with others; see :func:`adqc.together_`."""

@@ -8,10 +8,20 @@ basis is that of the cosine transform (DCT-II, orthonormal); it has no parameter
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
+
+from adqc.arrays import Numbers, fixed
+from adqc.constants import plans
+from adqc.engine.products import apply_to_middle
+
+# Neighbouring axes are turned by one matrix where it has few entries: many tiny products take longer.
+FEW = 1024
 
 
 def cosines(size: int, kept: int, like: Tensor) -> Tensor:
@@ -23,20 +33,30 @@ def cosines(size: int, kept: int, like: Tensor) -> Tensor:
         like: Gives dtype and device.
 
     Returns:
-        (kept, size), orthonormal rows.
+        (kept, size), orthonormal rows; not to be written to.
 
     Example:
+        >>> import torch
         >>> rows = cosines(28, 16, torch.zeros((), dtype=torch.float64))
         >>> bool(torch.allclose(rows @ rows.T, torch.eye(16, dtype=torch.float64)))
         True
 
     Source: Ahmed, Natarajan, Rao, IEEE Trans. Computers C-23 (1974) 90.
     """
-    # In double precision, so that the rows are orthonormal to the last digit of the dtype that is asked for.
-    place = torch.arange(size, dtype=torch.float64, device=like.device) + 0.5
-    number = torch.arange(kept, dtype=torch.float64, device=like.device).unsqueeze(1)
-    rows = torch.cos(number * place * (math.pi / size)) * math.sqrt(2 / size)
-    return torch.where(number == 0, 1 / math.sqrt(size), rows).to(like.dtype)
+    return fixed(_rows((size,), (kept,)), like)
+
+
+@plans
+@lru_cache(maxsize=64)
+def _rows(sizes: tuple[int, ...], kept: tuple[int, ...]) -> Numbers:
+    """The rows of neighbouring axes together, in double precision: orthonormal to the last digit of any dtype."""
+    whole: npt.NDArray[Any] = np.ones((1, 1))
+    for size, count in zip(sizes, kept, strict=True):
+        place, number = np.arange(size) + 0.5, np.arange(count)[:, None]
+        rows = np.cos(number * place * (math.pi / size)) * math.sqrt(2 / size)
+        rows[0] = 1 / math.sqrt(size)
+        whole = np.kron(whole, rows)
+    return Numbers(tuple(map(tuple, whole.tolist())))
 
 
 def kept_axes(axes: Sequence[int], frequencies: Sequence[int]) -> tuple[int, ...]:
@@ -55,15 +75,46 @@ def from_cosines(tensor: Tensor, axes: Sequence[int], frequencies: Sequence[int]
     Returns:
         A tensor of shape ``axes``.
     """
-    for axis, (size, kept) in enumerate(zip(axes, frequencies, strict=True)):
-        if kept:
-            tensor = torch.tensordot(tensor, cosines(size, kept, tensor), ([axis], [0])).movedim(-1, axis)
+    for first, last in _find_runs(axes, frequencies):
+        rows = fixed(_rows(tuple(axes[first:last]), tuple(frequencies[first:last])), tensor)
+        tensor = _turn(tensor, first, last, rows.mT, axes)
     return tensor
 
 
 def to_cosines(tensor: Tensor, frequencies: Sequence[int]) -> Tensor:
     """The coefficients of a tensor: the inverse of :func:`from_cosines` where that has one, else the nearest to it."""
-    for axis, (size, kept) in enumerate(zip(tensor.shape, frequencies, strict=True)):
-        if kept:
-            tensor = torch.tensordot(tensor, cosines(size, kept, tensor), ([axis], [1])).movedim(-1, axis)
+    axes = tensor.shape
+    for first, last in _find_runs(axes, frequencies):
+        rows = fixed(_rows(tuple(axes[first:last]), tuple(frequencies[first:last])), tensor)
+        tensor = _turn(tensor, first, last, rows, frequencies)
     return tensor
+
+
+def _find_runs(axes: Sequence[int], frequencies: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The axes that have frequencies, as many neighbours at once as one small matrix turns."""
+    first = 0
+    while first < len(axes):
+        last, entries = first, 1
+        while (
+            last < len(axes)
+            and frequencies[last]
+            and (last == first or entries * _cost(axes, frequencies, last) <= FEW)
+        ):
+            entries *= _cost(axes, frequencies, last)
+            last += 1
+        if last > first:
+            yield first, last
+        first = max(last, first + 1)
+
+
+def _cost(axes: Sequence[int], frequencies: Sequence[int], axis: int) -> int:
+    return axes[axis] * frequencies[axis]
+
+
+def _turn(tensor: Tensor, first: int, last: int, matrix: Tensor, sizes: Sequence[int]) -> Tensor:
+    """These axes together multiplied by a matrix, (new size, size); they have the sizes named then."""
+    before, behind = tensor.shape[:first], tensor.shape[last:]
+    flat = tensor.reshape(math.prod(before), matrix.shape[1], math.prod(behind))
+    # A product of matrices where nothing lies behind, one for each of what lies before elsewhere.
+    found = flat.squeeze(-1) @ matrix.mT if flat.shape[2] == 1 else apply_to_middle(matrix, flat)
+    return found.reshape(*before, *sizes[first:last], *behind)

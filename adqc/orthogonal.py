@@ -10,19 +10,29 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from adqc.arrays import as_array, is_plain, is_small, own_backward
 
 
 def orthonormalise(entries: Tensor) -> Tensor:
     """Gram-Schmidt on the columns; those that are zero stay so.
 
     Args:
-        entries: (…, n, n), real; the columns that are not zero independent.
+        entries: (…, n, m), real, m at most n; the columns that are not zero independent.
 
     Returns:
-        (…, n, n), orthonormal columns and zero ones.
+        (…, n, m), orthonormal columns and zero ones.
     """
+    if own_backward() and is_small(entries, entries.numel()):
+        found: Tensor = _Orthonormalise.apply(entries)  # type: ignore[no-untyped-call]
+        return found
+    return _orthonormalise(entries)
+
+
+def _orthonormalise(entries: Tensor) -> Tensor:
     empty = (entries == 0).all(dim=-2)
     # Rows of their own keep zero columns independent of the others, which they do not change.
     q, r = torch.linalg.qr(torch.cat([entries, torch.diag_embed(empty.to(entries.dtype))], dim=-2))
@@ -30,6 +40,41 @@ def orthonormalise(entries: Tensor) -> Tensor:
     signs = torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1, 1).to(q.dtype)
     gates: Tensor = (q * signs.unsqueeze(-2))[..., : entries.shape[-2], :]
     return gates
+
+
+class _Orthonormalise(torch.autograd.Function):
+    """The same for few entries, by numpy: of small matrices torch's own backward pass is mostly calls."""
+
+    @staticmethod
+    def forward(ctx: Any, entries: Tensor) -> Tensor:
+        given = as_array(entries)
+        empty = (given == 0).all(axis=-2)
+        whole = np.concatenate([given, empty[..., None] * np.eye(given.shape[-1], dtype=given.dtype)], axis=-2)
+        q, r = np.linalg.qr(whole)
+        signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1, 1).astype(given.dtype)
+        gates = q[..., : given.shape[-2], :] * signs[..., None, :]
+        ctx.save_for_backward(entries)
+        ctx.rest = gates, r * signs[..., None]
+        return torch.from_numpy(gates)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        pulled: Tensor
+        (entries,) = ctx.saved_tensors
+        if torch.is_grad_enabled() or not is_plain(grad):
+            # As a function that has gradients itself, or for a batch of them.
+            create = torch.is_grad_enabled()
+            with torch.enable_grad():
+                found = _orthonormalise(entries)
+            (pulled,) = torch.autograd.grad(found, entries, grad, create_graph=create)
+            return pulled
+        gates, r = ctx.rest
+        pull = as_array(grad)
+        # arXiv:2009.10071, the deep case, where nothing is asked of r.
+        upper = np.triu(gates.mT @ pull)
+        left = torch.from_numpy(pull - gates @ (upper + np.triu(upper, 1).mT))
+        pulled = torch.linalg.solve_triangular(torch.from_numpy(r).mT, left, upper=False, left=False)
+        return pulled
 
 
 def complete(gates: Tensor) -> Tensor:
@@ -52,10 +97,16 @@ def complete(gates: Tensor) -> Tensor:
     return torch.where(empty, added, gates)
 
 
-def orthogonal_matrices(params: Tensor) -> Tensor:
-    """The gates, (…, n²) -> (…, n, n), ``matrix[out, in]``; columns that are not stored are zero."""
+def orthogonal_matrices(params: Tensor, *, every: int = 1) -> Tensor:
+    """The gates, (…, n²) -> (…, n, n), ``matrix[out, in]``; columns that are not stored are zero.
+
+    Args:
+        params: The entries of a matrix each, row by row.
+        every: Of so many columns only the first is stored, in all gates.
+    """
     size = math.isqrt(params.shape[-1])
-    return orthonormalise(params.unflatten(-1, (size, size)))
+    gates = orthonormalise(params.unflatten(-1, (size, size))[..., ::every])
+    return gates if every == 1 else nn.functional.pad(gates.unsqueeze(-1), (0, every - 1)).flatten(-2)
 
 
 def orthogonal_operations(p: Any, wires: Any) -> None:

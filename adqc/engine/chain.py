@@ -17,6 +17,7 @@ from adqc.engine import cost
 from adqc.engine.columns import Columns
 from adqc.engine.program import Program, find_programs
 from adqc.engine.split import Split, cut, slopes
+from adqc.engine.train import Train
 from adqc.geometry import Layout, Wiring
 
 MOST_PIECES = 4
@@ -42,7 +43,7 @@ class Chain:
         widest: How many entries an input has at most between the pieces.
     """
 
-    program: Program | Columns
+    program: Program | Columns | Train
     rows: tuple[int, ...]
     columns: tuple[int, ...]
     bonds: tuple[int, ...]

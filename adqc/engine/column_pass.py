@@ -1,4 +1,4 @@
-"""The pieces of a brick wall from its columns, and the backward pass of both in one."""
+"""The pieces of a brick wall from its columns, or of a train from its cores, and the backward pass of both in one."""
 
 from __future__ import annotations
 
@@ -29,13 +29,19 @@ from adqc.engine.arrange import permute_axes
 from adqc.engine.column_blocks import Made, build_slices, pull_slices
 from adqc.engine.columns import Columns
 from adqc.engine.pieces import Step
+from adqc.engine.train import Train, absorb, build_cores, pull_cores
 
 
 def contract_columns(
-    gates: Tensor, columns: Columns, *, start: Tensor | None = None, scale: Tensor | None = None
+    gates: Tensor, columns: Columns | Train, *, start: Tensor | None = None, scale: Tensor | None = None
 ) -> list[Tensor]:
     """Contract all pieces; arguments and result as for :func:`adqc.engine.evolve.run_program`."""
-    pairs = None if start is None else _pair_up(start, columns)
+    pairs = None
+    if start is not None:
+        if isinstance(columns, Train):
+            gates = absorb(gates, start.to(gates.dtype), columns)
+        else:
+            pairs = _pair_up(start, columns)
     # numpy makes plain numbers of arrays without axes.
     scale = None if scale is None else scale.reshape(1)
     if own_backward():
@@ -57,25 +63,49 @@ def _pair_up(start: Tensor, columns: Columns) -> Tensor:
     return (pair[:, 0, :, None] * pair[:, 1, None, :]).reshape(columns.count, 4, 1)
 
 
-# For each piece, what each step multiplied.
+_NO_TRAIN = "a train has no outputs beyond the last site"
+# For each group of steps its matrices (an array of all or one for each step), and for each piece what each step
+# multiplied.
+Groups = Sequence[Any]
 Operands = list[list[Array]]
 
 
-def _contract(
-    gates: Array, columns: Columns, pairs: Array | None, scale: Array | None
-) -> tuple[list[Array], list[Made[Array]], list[Array], Operands[Array]]:
-    """The pieces of one wall, or of many where there is one more axis ahead; and what the backward pass needs."""
-    shape = gates.shape[:-3]
-    gates = gates.reshape(-1, *gates.shape[-3:])
+def _build(gates: Array, columns: Columns | Train, pairs: Array | None) -> tuple[Groups, Sequence[Made[Array]]]:
+    if isinstance(columns, Train):
+        return build_cores(gates, columns), []
     if pairs is not None:
         # The first columns of all walls, then the second ones.
         pairs = swap(pairs.reshape(-1, columns.count, 4)).reshape(-1, 4, 1)
-    groups, made = build_slices(gates, columns, pairs)
+    return build_slices(gates, columns, pairs)
+
+
+def _pull(found: Groups, columns: Columns | Train, made: Sequence[Made[Array]]) -> tuple[Array, Array | None]:
+    """The gradients of the gates and, where a product state was given, of its pairs."""
+    if isinstance(columns, Train):
+        return pull_cores(found, columns), None
+    gates, pairs = pull_slices(found, columns, made)
+    return gates, None if pairs is None else swap(pairs.reshape(columns.count, -1, 4))
+
+
+def _open(columns: Columns | Train, number: int, like: Array) -> Array:
+    """What a piece begins with, flat."""
+    opening = columns.openings[number]
+    if opening is not None:
+        return fixed(opening, like)
+    assert isinstance(columns, Columns), "all pieces of a train say what they begin with"
+    return identity(2 ** (columns.depth - 1), like).reshape(-1)
+
+
+def _contract(
+    gates: Array, columns: Columns | Train, pairs: Array | None, scale: Array | None
+) -> tuple[list[Array], Sequence[Made[Array]], Groups, Operands[Array]]:
+    """The pieces of one wall, or of many where there is one more axis ahead; and what the backward pass needs."""
+    shape = gates.shape[:-3]
+    gates = gates.reshape(-1, *gates.shape[-3:])
+    groups, made = _build(gates, columns, pairs)
     pieces, operands = [], []
     for number, piece in enumerate(columns.pieces):
-        opening = columns.openings[number]
-        x = identity(2 ** (columns.depth - 1), gates) if opening is None else fixed(opening, gates)
-        x = x.reshape(1, -1)
+        x = _open(columns, number, gates).reshape(1, -1)
         if scale is not None and not number:
             x = x * scale.reshape(-1, 1)
         met = []
@@ -84,6 +114,7 @@ def _contract(
             met.append(x)
             x = _apply(groups[step.group][step.row], x, step)
             if _leaves_out(columns, number, at):
+                assert isinstance(columns, Columns), _NO_TRAIN
                 x = x.reshape(len(x), -1, 2**columns.beyond)[:, :, :1]
         if piece.move is not None:
             x = permute_axes(x.reshape(len(x), -1), piece.move.shape, piece.move.axes)
@@ -98,9 +129,11 @@ def _operand_shape(step: Step) -> tuple[int, ...]:
     return (step.before, step.columns) if step.behind == 1 else (step.before, step.columns, step.behind)
 
 
-def _leaves_out(columns: Columns, number: int, at: int) -> bool:
+def _leaves_out(columns: Columns | Train, number: int, at: int) -> bool:
     """Whether the last column has just been applied: what lies beyond the last site is |0> and stays so."""
-    return columns.beyond > 0 and number == len(columns.pieces) - 1 and at == len(columns.slices) - 1
+    if isinstance(columns, Train) or not columns.beyond:
+        return False
+    return number == len(columns.pieces) - 1 and at == len(columns.slices) - 1
 
 
 def _apply(block: Array, x: Array, step: Step) -> Array:
@@ -118,12 +151,12 @@ def _turn(x: Array, back: Sequence[int]) -> Array:
 
 
 def _pull_piece(
-    grad: Array, columns: Columns, number: int, groups: Sequence[Array], operands: Sequence[Array],
+    grad: Array, columns: Columns | Train, number: int, groups: Groups, operands: Sequence[Array],
     found: Sequence[list[Any]],
 ) -> Array:  # fmt: skip
     """The gradient of what a piece begins with from its own; those of the matrices are put into ``found``."""
     piece = columns.pieces[number]
-    walls = groups[0].shape[1]
+    walls = len(groups[0][0])
     grad = _turn(grad, sorted(range(3), key=piece.back.__getitem__)).reshape(walls, -1)
     if piece.move is not None:
         grad = permute_axes(grad, piece.move.shape_back, piece.move.axes_back)
@@ -131,6 +164,7 @@ def _pull_piece(
         step, x = piece.steps[at], operands[at]
         block = groups[step.group][step.row]
         if _leaves_out(columns, number, at):
+            assert isinstance(columns, Columns), _NO_TRAIN
             grad = multiply(grad.reshape(-1, 1), fixed(columns.padding, grad).reshape(1, -1))
         if step.before == 1:
             grad = grad.reshape(walls, step.rows, -1)
@@ -170,7 +204,7 @@ class _Contract(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, columns: Columns, gates: Tensor, pairs: Tensor | None, scale: Tensor | None
+        ctx: Any, columns: Columns | Train, gates: Tensor, pairs: Tensor | None, scale: Tensor | None
     ) -> tuple[Tensor, ...]:
         ctx.columns, ctx.fits = columns, is_small(gates, columns.size * (gates.numel() // columns.entries))
         inputs: list[Any] = [gates, pairs, scale]
@@ -188,7 +222,7 @@ class _Contract(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        columns: Columns = ctx.columns
+        columns: Columns | Train = ctx.columns
         gates, pairs, scale, *kept = ctx.saved_tensors
         if torch.is_grad_enabled():
             # The same products once more, as functions that have gradients themselves.
@@ -209,17 +243,14 @@ class _Contract(torch.autograd.Function):
             ]
             pulled_scale = None
             if scale is not None:
-                assert columns.openings[0] is not None, "only pieces in between begin with an identity"
-                opening = fixed(columns.openings[0], openings[0])
+                opening = _open(columns, 0, openings[0])
                 products = openings[0].reshape(-1, len(opening)) * opening
                 pulled_scale = as_tensor(products.sum(1).reshape(scale.shape))
-            pulled, own_pairs = pull_slices(found, columns, made)
+            pulled, own_pairs = _pull(found, columns, made)
         return (
             None,
             as_tensor(pulled).reshape(gates.shape),
-            None
-            if own_pairs is None
-            else as_tensor(swap(own_pairs.reshape(columns.count, -1, 4)).reshape(pairs.shape)),
+            None if own_pairs is None else as_tensor(own_pairs).reshape(pairs.shape),
             pulled_scale,
         )
 
@@ -228,7 +259,9 @@ class _ContractMany(torch.autograd.Function):
     """Under torch.func.vmap: the columns of all walls are made in the same products."""
 
     @staticmethod
-    def forward(columns: Columns, gates: Tensor, pairs: Tensor | None, scale: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(
+        columns: Columns | Train, gates: Tensor, pairs: Tensor | None, scale: Tensor | None
+    ) -> tuple[Tensor, ...]:
         return tuple(_contract(gates, columns, pairs, scale)[0])
 
     @staticmethod
@@ -237,7 +270,7 @@ class _ContractMany(torch.autograd.Function):
 
     @staticmethod
     def vmap(
-        info: Any, dims: tuple[int | None, ...], columns: Columns, *tensors: Tensor | None
+        info: Any, dims: tuple[int | None, ...], columns: Columns | Train, *tensors: Tensor | None
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         stacked = [
             tensor if tensor is None else _stack(tensor, dim, info.batch_size)

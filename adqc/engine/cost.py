@@ -8,6 +8,7 @@ from __future__ import annotations
 from adqc.engine.columns import Columns
 from adqc.engine.pieces import Piece, Step
 from adqc.engine.program import Program
+from adqc.engine.train import Train
 
 # Measured on two cores in float32; see benchmarks/.
 CALL = 3e-6  # seconds for each call into torch
@@ -52,9 +53,11 @@ def piece_cost(piece: Piece) -> float:
     return found
 
 
-def program_cost(program: Program | Columns) -> float:
+def program_cost(program: Program | Columns | Train) -> float:
     """All pieces, and the blocks that they are made of."""
     found = sum(piece_cost(piece) for piece in program.pieces)
+    if isinstance(program, Train):
+        return found + 4 * CALL + 2 * copy(len(program.places.values))
     if isinstance(program, Columns):
         # The last layer makes most entries; then they are brought into order.
         made = [program.count << len(own.axes[0]) for own in program.slices]

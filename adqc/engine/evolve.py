@@ -18,6 +18,7 @@ from adqc.engine.columns import Columns
 from adqc.engine.pieces import Piece, Step
 from adqc.engine.products import pull_matrix, spread
 from adqc.engine.program import Program
+from adqc.engine.train import Train
 
 # Operands that take more bytes than this together are not kept for the backward pass, but computed again.
 KEEP = 2**25
@@ -25,7 +26,7 @@ KEEP = 2**25
 
 def run_program(
     gates: Tensor,
-    program: Program | Columns,
+    program: Program | Columns | Train,
     start: Tensor | None = None,
     scale: Tensor | None = None,
     *,
@@ -35,7 +36,7 @@ def run_program(
 
     Args:
         gates: (G, 2^k, 2^k), in the order in which they act.
-        program: What :func:`adqc.engine.program.make_program` or :func:`adqc.engine.columns.make_columns` returned.
+        program: What :func:`adqc.engine.program.find_programs` returned.
         start: (Q, 2), the product state to begin with; None for |0…0>.
         scale: (), multiplies the first piece.
         unitary: Whether the gates are unitary.
@@ -43,7 +44,7 @@ def run_program(
     Returns:
         For each piece (left bonds, 2^sites, right bonds), the sites in the order that the program says.
     """
-    if isinstance(program, Columns):
+    if not isinstance(program, Program):
         return contract_columns(gates, program, start=start, scale=None if scale is None else scale.to(gates.dtype))
     one = gates.new_ones(1)
     first = one if scale is None else scale.to(gates.dtype).reshape(1)

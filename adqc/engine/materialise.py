@@ -24,6 +24,7 @@ from adqc.engine.fusion import FUSIONS
 from adqc.engine.join import Join, join_halves, make_join
 from adqc.engine.program import Program, find_programs, make_program
 from adqc.engine.split import halves, shorten, whole
+from adqc.engine.train import Train
 from adqc.geometry import Layout, Wiring
 
 # Layers at which a deep circuit may go over from halves to the whole state; more of them would only cost time.
@@ -42,7 +43,7 @@ class Plan:
         seconds: What it costs, see :mod:`adqc.engine.cost`.
     """
 
-    head: Program | Columns | None
+    head: Program | Columns | Train | None
     tail: Program | None
     first: int
     join: Join | None
@@ -78,12 +79,12 @@ def _make_plan(wiring: Wiring, layout: Layout, route: str) -> Plan:
 
 def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
     depth = len(wiring.layers)
-    heads: list[tuple[Program | Columns | None, Join | None, float]] = [(None, None, 0.0)]
+    heads: list[tuple[Program | Columns | Train | None, Join | None, float]] = [(None, None, 0.0)]
     if last:
         heads = []
         early = shorten(wiring, 0, last)
         ranks: Sequence[int] = layout.order if last == depth else range(wiring.sites)
-        programs: list[Program | Columns] = []
+        programs: list[Program | Columns | Train] = []
         # Of a deep circuit the halves are hardly ever taken alone, and their programs are long to plan.
         for split in halves(early)[: 2 if last == depth <= DEEPEST_SLICED else 1]:
             # Wider than this a half would be larger than the state.

@@ -16,6 +16,7 @@ from adqc.engine.columns import Columns, make_columns
 from adqc.engine.fusion import FUSIONS, Block, Fusion, fuse
 from adqc.engine.pieces import Piece, Step, Wire, finish
 from adqc.engine.split import Split
+from adqc.engine.train import Train, make_train
 from adqc.geometry import Wiring
 
 # Where a block's input on a site comes from: the piece itself, the start vector, or another piece.
@@ -110,9 +111,15 @@ def make_program(
     return Program(tuple(order), tuple(groups), tuple(pieces))
 
 
-def find_programs(wiring: Wiring, split: Split, *, ranks: Sequence[int] | None = None) -> list[Program | Columns]:
-    """The ways to contract the pieces that are worth comparing: in columns, where there are such, and in blocks."""
-    columns: list[Program | Columns] = []
+def find_programs(
+    wiring: Wiring, split: Split, *, ranks: Sequence[int] | None = None
+) -> list[Program | Columns | Train]:
+    """The ways to contract the pieces that are worth comparing: as a train or in columns, where there are such, and in
+    blocks."""
+    train = make_train(wiring, split, ranks=ranks)
+    if train is not None:
+        return [train]
+    columns: list[Program | Columns | Train] = []
     if set(split.bonds) == {len(wiring.layers) - 1}:
         borders = [sites.start for sites in split.sites[1:]]
         made = (make_columns(wiring, borders, ranks=ranks, sliced=sliced) for sliced in (False, True))
