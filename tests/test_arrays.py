@@ -10,7 +10,7 @@ from torch.autograd import forward_ad
 from torch.utils.flop_counter import FlopCounterMode
 
 from adqc import BrickWall, Circuit, arrays
-from adqc.engine import column_pass
+from adqc.engine import contract
 from adqc.engine.evolve import run_program
 from adqc.engine.materialise import make_plan
 
@@ -114,8 +114,8 @@ def test_many_walls_in_the_same_products(gate, depth, small, monkeypatch):
     monkeypatch.setattr(arrays, "SMALL", small)
     walls = [wall(gate, depth) for _ in range(3)]
     called = []
-    apply = column_pass._Contract.apply
-    monkeypatch.setattr(column_pass._Contract, "apply", lambda *a: called.append(1) or apply(*a))
+    apply = contract._Contract.apply
+    monkeypatch.setattr(contract._Contract, "apply", lambda *a: called.append(1) or apply(*a))
     stacked = [torch.stack([own.get_parameter(name) for own in walls]) for name, _ in walls[0].named_parameters()]
     found = torch.func.vmap(walls[0].build)(*stacked)
     assert len(called) == 1

@@ -13,8 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from adqc.arrays import own_backward
 from adqc.engine.arrange import move_axes, move_back
 from adqc.engine.blocks import build_blocks
-from adqc.engine.column_pass import contract_columns
 from adqc.engine.columns import Columns
+from adqc.engine.contract import contract
 from adqc.engine.pieces import Piece, Step
 from adqc.engine.products import pull_matrix, spread
 from adqc.engine.program import Program
@@ -45,7 +45,7 @@ def run_program(
         For each piece (left bonds, 2^sites, right bonds), the sites in the order that the program says.
     """
     if not isinstance(program, Program):
-        return contract_columns(gates, program, start=start, scale=None if scale is None else scale.to(gates.dtype))
+        return contract(gates, program, start=start, scale=None if scale is None else scale.to(gates.dtype))
     one = gates.new_ones(1)
     first = one if scale is None else scale.to(gates.dtype).reshape(1)
     return _run([first] + [one] * (len(program.pieces) - 1), gates, program, start, unitary)

@@ -32,27 +32,27 @@ from adqc.engine.pieces import Step
 from adqc.engine.train import Train, absorb, build_cores, pull_cores
 
 
-def contract_columns(
-    gates: Tensor, columns: Columns | Train, *, start: Tensor | None = None, scale: Tensor | None = None
+def contract(
+    gates: Tensor, plan: Columns | Train, *, start: Tensor | None = None, scale: Tensor | None = None
 ) -> list[Tensor]:
     """Contract all pieces; arguments and result as for :func:`adqc.engine.evolve.run_program`."""
     pairs = None
     if start is not None:
-        if isinstance(columns, Train):
-            gates = absorb(gates, start.to(gates.dtype), columns)
+        if isinstance(plan, Train):
+            gates = absorb(gates, start.to(gates.dtype), plan)
         else:
-            pairs = _pair_up(start, columns)
+            pairs = _pair_up(start, plan)
     # numpy makes plain numbers of arrays without axes.
     scale = None if scale is None else scale.reshape(1)
     if own_backward():
-        return list(_Contract.apply(columns, gates, pairs, scale))  # type: ignore[no-untyped-call]
+        return list(_Contract.apply(plan, gates, pairs, scale))  # type: ignore[no-untyped-call]
     if is_many():
-        return list(_ContractMany.apply(columns, gates, pairs, scale))  # type: ignore[no-untyped-call]
-    if is_traced() or not is_small(gates, columns.size):
-        return _contract(gates, columns, pairs, scale)[0]
+        return list(_ContractMany.apply(plan, gates, pairs, scale))  # type: ignore[no-untyped-call]
+    if is_traced() or not is_small(gates, plan.size):
+        return _contract(gates, plan, pairs, scale)[0]
     arrays = (None if tensor is None else as_array(tensor) for tensor in (pairs, scale))
     with silently():
-        return [torch.from_numpy(piece) for piece in _contract(as_array(gates), columns, *arrays)[0]]
+        return [torch.from_numpy(piece) for piece in _contract(as_array(gates), plan, *arrays)[0]]
 
 
 def _pair_up(start: Tensor, columns: Columns) -> Tensor:
@@ -70,42 +70,42 @@ Groups = Sequence[Any]
 Operands = list[list[Array]]
 
 
-def _build(gates: Array, columns: Columns | Train, pairs: Array | None) -> tuple[Groups, Sequence[Made[Array]]]:
-    if isinstance(columns, Train):
-        return build_cores(gates, columns), []
+def _build(gates: Array, plan: Columns | Train, pairs: Array | None) -> tuple[Groups, Sequence[Made[Array]]]:
+    if isinstance(plan, Train):
+        return build_cores(gates, plan), []
     if pairs is not None:
         # The first columns of all walls, then the second ones.
-        pairs = swap(pairs.reshape(-1, columns.count, 4)).reshape(-1, 4, 1)
-    return build_slices(gates, columns, pairs)
+        pairs = swap(pairs.reshape(-1, plan.count, 4)).reshape(-1, 4, 1)
+    return build_slices(gates, plan, pairs)
 
 
-def _pull(found: Groups, columns: Columns | Train, made: Sequence[Made[Array]]) -> tuple[Array, Array | None]:
+def _pull(found: Groups, plan: Columns | Train, made: Sequence[Made[Array]]) -> tuple[Array, Array | None]:
     """The gradients of the gates and, where a product state was given, of its pairs."""
-    if isinstance(columns, Train):
-        return pull_cores(found, columns), None
-    gates, pairs = pull_slices(found, columns, made)
-    return gates, None if pairs is None else swap(pairs.reshape(columns.count, -1, 4))
+    if isinstance(plan, Train):
+        return pull_cores(found, plan), None
+    gates, pairs = pull_slices(found, plan, made)
+    return gates, None if pairs is None else swap(pairs.reshape(plan.count, -1, 4))
 
 
-def _open(columns: Columns | Train, number: int, like: Array) -> Array:
+def _open(plan: Columns | Train, number: int, like: Array) -> Array:
     """What a piece begins with, flat."""
-    opening = columns.openings[number]
+    opening = plan.openings[number]
     if opening is not None:
         return fixed(opening, like)
-    assert isinstance(columns, Columns), "all pieces of a train say what they begin with"
-    return identity(2 ** (columns.depth - 1), like).reshape(-1)
+    assert isinstance(plan, Columns), "all pieces of a train say what they begin with"
+    return identity(2 ** (plan.depth - 1), like).reshape(-1)
 
 
 def _contract(
-    gates: Array, columns: Columns | Train, pairs: Array | None, scale: Array | None
+    gates: Array, plan: Columns | Train, pairs: Array | None, scale: Array | None
 ) -> tuple[list[Array], Sequence[Made[Array]], Groups, Operands[Array]]:
     """The pieces of one wall, or of many where there is one more axis ahead; and what the backward pass needs."""
     shape = gates.shape[:-3]
     gates = gates.reshape(-1, *gates.shape[-3:])
-    groups, made = _build(gates, columns, pairs)
+    groups, made = _build(gates, plan, pairs)
     pieces, operands = [], []
-    for number, piece in enumerate(columns.pieces):
-        x = _open(columns, number, gates).reshape(1, -1)
+    for number, piece in enumerate(plan.pieces):
+        x = _open(plan, number, gates).reshape(1, -1)
         if scale is not None and not number:
             x = x * scale.reshape(-1, 1)
         met = []
@@ -113,9 +113,9 @@ def _contract(
             x = x.reshape(-1, *_operand_shape(step))
             met.append(x)
             x = _apply(groups[step.group][step.row], x, step)
-            if _leaves_out(columns, number, at):
-                assert isinstance(columns, Columns), _NO_TRAIN
-                x = x.reshape(len(x), -1, 2**columns.beyond)[:, :, :1]
+            if _leaves_out(plan, number, at):
+                assert isinstance(plan, Columns), _NO_TRAIN
+                x = x.reshape(len(x), -1, 2**plan.beyond)[:, :, :1]
         if piece.move is not None:
             x = permute_axes(x.reshape(len(x), -1), piece.move.shape, piece.move.axes)
         pieces.append(_turn(x.reshape(*shape, *piece.sizes), piece.back))
@@ -129,11 +129,11 @@ def _operand_shape(step: Step) -> tuple[int, ...]:
     return (step.before, step.columns) if step.behind == 1 else (step.before, step.columns, step.behind)
 
 
-def _leaves_out(columns: Columns | Train, number: int, at: int) -> bool:
+def _leaves_out(plan: Columns | Train, number: int, at: int) -> bool:
     """Whether the last column has just been applied: what lies beyond the last site is |0> and stays so."""
-    if isinstance(columns, Train) or not columns.beyond:
+    if isinstance(plan, Train) or not plan.beyond:
         return False
-    return number == len(columns.pieces) - 1 and at == len(columns.slices) - 1
+    return number == len(plan.pieces) - 1 and at == len(plan.slices) - 1
 
 
 def _apply(block: Array, x: Array, step: Step) -> Array:
@@ -151,11 +151,11 @@ def _turn(x: Array, back: Sequence[int]) -> Array:
 
 
 def _pull_piece(
-    grad: Array, columns: Columns | Train, number: int, groups: Groups, operands: Sequence[Array],
+    grad: Array, plan: Columns | Train, number: int, groups: Groups, operands: Sequence[Array],
     found: Sequence[list[Any]],
 ) -> Array:  # fmt: skip
     """The gradient of what a piece begins with from its own; those of the matrices are put into ``found``."""
-    piece = columns.pieces[number]
+    piece = plan.pieces[number]
     walls = len(groups[0][0])
     grad = _turn(grad, sorted(range(3), key=piece.back.__getitem__)).reshape(walls, -1)
     if piece.move is not None:
@@ -163,9 +163,9 @@ def _pull_piece(
     for at in range(len(piece.steps) - 1, -1, -1):
         step, x = piece.steps[at], operands[at]
         block = groups[step.group][step.row]
-        if _leaves_out(columns, number, at):
-            assert isinstance(columns, Columns), _NO_TRAIN
-            grad = multiply(grad.reshape(-1, 1), fixed(columns.padding, grad).reshape(1, -1))
+        if _leaves_out(plan, number, at):
+            assert isinstance(plan, Columns), _NO_TRAIN
+            grad = multiply(grad.reshape(-1, 1), fixed(plan.padding, grad).reshape(1, -1))
         if step.before == 1:
             grad = grad.reshape(walls, step.rows, -1)
             found[step.group][step.row] = multiply(grad, adjoint(x))
@@ -204,15 +204,15 @@ class _Contract(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, columns: Columns | Train, gates: Tensor, pairs: Tensor | None, scale: Tensor | None
+        ctx: Any, plan: Columns | Train, gates: Tensor, pairs: Tensor | None, scale: Tensor | None
     ) -> tuple[Tensor, ...]:
-        ctx.columns, ctx.fits = columns, is_small(gates, columns.size * (gates.numel() // columns.entries))
+        ctx.plan, ctx.fits = plan, is_small(gates, plan.size * (gates.numel() // plan.entries))
         inputs: list[Any] = [gates, pairs, scale]
         if ctx.fits:
             inputs = [None if tensor is None else as_array(tensor) for tensor in inputs]
         first, *others = inputs
         with silently():
-            pieces, made, groups, operands = _contract(first, columns, *others)
+            pieces, made, groups, operands = _contract(first, plan, *others)
         ctx.rest = made, groups, operands
         # What torch holds can be computed again or kept elsewhere, as checkpoints do; arrays are small.
         kept = () if ctx.fits else tuple(_flatten(ctx.rest))
@@ -222,13 +222,13 @@ class _Contract(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        columns: Columns | Train = ctx.columns
+        plan: Columns | Train = ctx.plan
         gates, pairs, scale, *kept = ctx.saved_tensors
         if torch.is_grad_enabled():
             # The same products once more, as functions that have gradients themselves.
             wanted = ctx.needs_input_grad[1:]
             needed = [tensor for tensor, need in zip((gates, pairs, scale), wanted, strict=True) if need]
-            pieces = _contract(gates, columns, pairs, scale)[0]
+            pieces = _contract(gates, plan, pairs, scale)[0]
             again = iter(torch.autograd.grad(pieces, needed, grads, create_graph=True))
             return None, *(next(again) if need else None for need in wanted)
         # Gradients may come in batches of torch's own.
@@ -238,15 +238,15 @@ class _Contract(torch.autograd.Function):
         with silently():
             found: list[list[Any]] = [[None] * len(group) for group in groups]
             openings = [
-                _pull_piece(as_array(grad) if fits else grad, columns, number, groups, met, found)
+                _pull_piece(as_array(grad) if fits else grad, plan, number, groups, met, found)
                 for number, (grad, met) in enumerate(zip(grads, operands, strict=True))
             ]
             pulled_scale = None
             if scale is not None:
-                opening = _open(columns, 0, openings[0])
+                opening = _open(plan, 0, openings[0])
                 products = openings[0].reshape(-1, len(opening)) * opening
                 pulled_scale = as_tensor(products.sum(1).reshape(scale.shape))
-            pulled, own_pairs = _pull(found, columns, made)
+            pulled, own_pairs = _pull(found, plan, made)
         return (
             None,
             as_tensor(pulled).reshape(gates.shape),
@@ -259,10 +259,8 @@ class _ContractMany(torch.autograd.Function):
     """Under torch.func.vmap: the columns of all walls are made in the same products."""
 
     @staticmethod
-    def forward(
-        columns: Columns | Train, gates: Tensor, pairs: Tensor | None, scale: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        return tuple(_contract(gates, columns, pairs, scale)[0])
+    def forward(plan: Columns | Train, gates: Tensor, pairs: Tensor | None, scale: Tensor | None) -> tuple[Tensor, ...]:
+        return tuple(_contract(gates, plan, pairs, scale)[0])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -270,13 +268,13 @@ class _ContractMany(torch.autograd.Function):
 
     @staticmethod
     def vmap(
-        info: Any, dims: tuple[int | None, ...], columns: Columns | Train, *tensors: Tensor | None
+        info: Any, dims: tuple[int | None, ...], plan: Columns | Train, *tensors: Tensor | None
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         stacked = [
             tensor if tensor is None else _stack(tensor, dim, info.batch_size)
             for tensor, dim in zip(tensors, dims[1:], strict=True)
         ]
-        pieces = _Contract.apply(columns, *stacked)  # type: ignore[no-untyped-call]
+        pieces = _Contract.apply(plan, *stacked)  # type: ignore[no-untyped-call]
         return pieces, (0,) * len(pieces)
 
 
