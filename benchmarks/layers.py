@@ -14,7 +14,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import adqc
+from adqc.experiments.depths import choose_widths
 from adqc.experiments.models import make_model
+from adqc.experiments.recipe import load_recipe
 from benchmarks.lines import LAYOUTS, Line
 from benchmarks.timing import Setup, both_ways, held_bytes, inference, medians, peak_bytes, training_step
 
@@ -106,22 +108,33 @@ def networks(setup: Setup) -> Iterator[Line]:
         "fc2": [{"fc1": 6}],
         "lenet5": [{"conv2": 6, "fc1": 6, "fc2": 6}, {"conv2": 14, "fc1": 20, "fc2": 16}],
     }
+    # The budgets of the accuracy tables, whose wide gates these are.
+    budgets = {"fc2": ("fc2-mnist", (300, 1200)), "lenet5": ("lenet5-mnist", (700, 1400))}
     images = torch.randn(128, 1, 28, 28, device=setup.device)
     labels = torch.arange(128, device=setup.device) % 10
     for name, choices in recipes.items():
         dense = make_model(name, seed=0).to(setup.device)
         models = {"theirs": dense}
-        for depths in choices:
-            model = copy.deepcopy(dense)
-            select = {layer: adqc.Circuit(depth=depth) for layer, depth in depths.items()}
+        compressed = {
+            f"depths {', '.join(f'{layer} {depth}' for layer, depth in depths.items())}": {
+                layer: adqc.Circuit(depth=depth) for layer, depth in depths.items()
+            }
+            for depths in choices
+        }
+        recipe, amounts = load_recipe(budgets[name][0]), budgets[name][1]
+        shapes = {layer: tuple(dense.get_parameter(f"{layer}.weight").shape) for layer in recipe.circuits}
+        for kind, configs in (("wide gates", recipe.wide), ("wide gates of cosines", recipe.wide | recipe.cosines)):
+            for budget in amounts:
+                compressed[f"{kind}, budget {budget}"] = choose_widths(budget, shapes, configs)
+        for key, select in compressed.items():
+            models[key] = copy.deepcopy(dense)
             generator = torch.Generator().manual_seed(0)
-            adqc.compress_(model, select=select, fit=None, progress=False, generator=generator)
-            models[", ".join(f"{layer} {depth}" for layer, depth in depths.items())] = model
+            adqc.compress_(models[key], select=select, fit=None, progress=False, generator=generator)
         works = {
             key: both_ways(lambda model=model: F.cross_entropy(model(images), labels), list(model.parameters()), None)
             for key, model in models.items()
         }
         found = medians(works, setup)
         for key in list(found)[1:]:
-            work = f"{name}, depths {key}, batch 128, training step"
+            work = f"{name}, {key}, batch 128, training step"
             yield Line(12, work, "the dense network", found[key], found["theirs"], at_most=1.3)
