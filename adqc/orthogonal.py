@@ -14,40 +14,42 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adqc.arrays import as_array, is_plain, is_small, own_backward
+from adqc.arrays import NumpyArray, as_array, is_plain, is_small, own_backward
 
 
-def orthonormalise(entries: Tensor) -> Tensor:
+def orthonormalise(entries: Tensor, *, every: int = 1) -> Tensor:
     """Gram-Schmidt on the columns; those that are zero stay so.
 
     Args:
         entries: (…, n, m), real, m at most n; the columns that are not zero independent.
+        every: Of so many columns only the first is looked at, and the others are zero.
 
     Returns:
         (…, n, m), orthonormal columns and zero ones.
     """
     if own_backward() and is_small(entries, entries.numel()):
-        found: Tensor = _Orthonormalise.apply(entries)  # type: ignore[no-untyped-call]
+        found: Tensor = _Orthonormalise.apply(entries, every)  # type: ignore[no-untyped-call]
         return found
-    return _orthonormalise(entries)
+    return _orthonormalise(entries, every)
 
 
-def _orthonormalise(entries: Tensor) -> Tensor:
+def _orthonormalise(entries: Tensor, every: int) -> Tensor:
+    entries = entries[..., ::every]
     empty = (entries == 0).all(dim=-2)
     # Rows of their own keep zero columns independent of the others, which they do not change.
     q, r = torch.linalg.qr(torch.cat([entries, torch.diag_embed(empty.to(entries.dtype))], dim=-2))
     # The columns that Gram-Schmidt gives, as the signs of a QR decomposition are free.
     signs = torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1, 1).to(q.dtype)
     gates: Tensor = (q * signs.unsqueeze(-2))[..., : entries.shape[-2], :]
-    return gates
+    return gates if every == 1 else nn.functional.pad(gates.unsqueeze(-1), (0, every - 1)).flatten(-2)
 
 
 class _Orthonormalise(torch.autograd.Function):
     """The same for few entries, by numpy: of small matrices torch's own backward pass is mostly calls."""
 
     @staticmethod
-    def forward(ctx: Any, entries: Tensor) -> Tensor:
-        given = as_array(entries)
+    def forward(ctx: Any, entries: Tensor, every: int) -> Tensor:
+        given = as_array(entries)[..., ::every]
         empty = (given == 0).all(axis=-2)
         whole = np.concatenate([given, empty[..., None] * np.eye(given.shape[-1], dtype=given.dtype)], axis=-2)
         q, r = np.linalg.qr(whole)
@@ -55,26 +57,34 @@ class _Orthonormalise(torch.autograd.Function):
         gates = q[..., : given.shape[-2], :] * signs[..., None, :]
         ctx.save_for_backward(entries)
         ctx.rest = gates, r * signs[..., None]
-        return torch.from_numpy(gates)
+        ctx.every = every
+        return torch.from_numpy(_spread(gates, every))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        pulled: Tensor
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (entries,) = ctx.saved_tensors
         if torch.is_grad_enabled() or not is_plain(grad):
             # As a function that has gradients itself, or for a batch of them.
             create = torch.is_grad_enabled()
             with torch.enable_grad():
-                found = _orthonormalise(entries)
-            (pulled,) = torch.autograd.grad(found, entries, grad, create_graph=create)
-            return pulled
+                found = _orthonormalise(entries, ctx.every)
+            return torch.autograd.grad(found, entries, grad, create_graph=create)[0], None
         gates, r = ctx.rest
-        pull = as_array(grad)
+        pull = as_array(grad)[..., :: ctx.every]
         # arXiv:2009.10071, the deep case, where nothing is asked of r.
         upper = np.triu(gates.mT @ pull)
         left = torch.from_numpy(pull - gates @ (upper + np.triu(upper, 1).mT))
         pulled = torch.linalg.solve_triangular(torch.from_numpy(r).mT, left, upper=False, left=False)
-        return pulled
+        return torch.from_numpy(_spread(pulled.numpy(), ctx.every)), None
+
+
+def _spread(columns: NumpyArray, every: int) -> NumpyArray:
+    """The columns with zero ones between them."""
+    if every == 1:
+        return columns
+    found = np.zeros((*columns.shape[:-1], columns.shape[-1] * every), columns.dtype)
+    found[..., ::every] = columns
+    return found
 
 
 def complete(gates: Tensor) -> Tensor:
@@ -105,8 +115,7 @@ def orthogonal_matrices(params: Tensor, *, every: int = 1) -> Tensor:
         every: Of so many columns only the first is stored, in all gates.
     """
     size = math.isqrt(params.shape[-1])
-    gates = orthonormalise(params.unflatten(-1, (size, size))[..., ::every])
-    return gates if every == 1 else nn.functional.pad(gates.unsqueeze(-1), (0, every - 1)).flatten(-2)
+    return orthonormalise(params.unflatten(-1, (size, size)), every=every)
 
 
 def orthogonal_operations(p: Any, wires: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import pennylane as qml
 import pytest
 import torch
 
+from adqc import arrays
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.gates import WIDE
@@ -124,11 +126,33 @@ def test_the_identitys_parameters_give_the_identity(family):
 # --- gradients ----------------------------------------------------------------------------------------------------
 
 
-def test_gradients_and_their_gradients():
+# By torch, and by numpy.
+@pytest.mark.parametrize("small", [0, 2**17])
+@pytest.mark.parametrize("every", [1, 4])
+def test_gradients_and_their_gradients(small, every, monkeypatch):
+    monkeypatch.setattr(arrays, "SMALL", small)
+    find = functools.partial(orthonormalise, every=every)
     given = entries(4, 2).requires_grad_()
-    assert torch.autograd.gradcheck(orthonormalise, (given,))
-    assert torch.autograd.gradgradcheck(orthonormalise, (given,))
-    assert torch.autograd.gradcheck(orthonormalise, (entries(8, 1).requires_grad_(),))
+    assert torch.autograd.gradcheck(find, (given,))
+    assert torch.autograd.gradgradcheck(find, (given,))
+    assert torch.autograd.gradcheck(find, (entries(8, 1).requires_grad_(),))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [8, 32])
+def test_of_so_many_columns_only_the_first_counts(size, dtype, monkeypatch):
+    given = entries(size).to(dtype)
+    # One of the columns that count is zero, which is not told ahead.
+    given[..., 4] = 0
+    found = orthonormalise(given.requires_grad_(), every=4)
+    assert not found[..., torch.arange(size) % 4 > 0].any()
+    torch.testing.assert_close(found[..., ::4], orthonormalise(given[..., ::4]), rtol=0, atol=1e-6)
+    monkeypatch.setattr(arrays, "SMALL", 0)
+    due = orthonormalise(given, every=4)
+    torch.testing.assert_close(found, due, rtol=0, atol=1e-14 if dtype == torch.float64 else 1e-6)
+    seed = torch.randn_like(due)
+    a, b = (torch.autograd.grad((one * seed).sum(), given)[0] for one in (found, due))
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-12 if dtype == torch.float64 else 1e-5)
 
 
 def test_gradients_are_orthogonal_to_every_redundant_direction():
