@@ -60,38 +60,53 @@ def _where(held: dict[str, Any]) -> str:
 
 def _table(device: str, held: dict[str, Any]) -> list[str]:
     lines = [Line.from_dict(values) for values in held["lines"]]
-    rows = [f"| {' | '.join(COLUMNS)} |", f"|{'|'.join('---' for _ in COLUMNS)}|"]
-    rows += [f"| {' | '.join(cell.replace('|', '/') for cell in line.cells())} |" for line in lines]
     short = short_rows(lines)
     said = [f"{sum(line.met is True for line in lines)} of {len(lines)} lines meet their targets."]
     said += [f"- {sentence}" for sentence in short]
     if short:
         said[0] += " These do not:\n"
-    return [f"**{device.upper()}.** {_where(held)}", "", *rows, "", *said, ""]
+    return [f"**{device.upper()}.** {_where(held)}", "", *_rows(lines), "", *said, ""]
+
+
+def _rows(lines: list[Line]) -> list[str]:
+    head = [f"| {' | '.join(COLUMNS)} |", f"|{'|'.join('---' for _ in COLUMNS)}|"]
+    return head + [f"| {' | '.join(cell.replace('|', '/') for cell in line.cells())} |" for line in lines]
+
+
+def _by_name(lines: list[Line]) -> dict[tuple[object, ...], Line]:
+    """The lines by what they compare; some compare the same twice, with another size of the other side."""
+    found: dict[tuple[object, ...], Line] = {}
+    for line in lines:
+        name = (line.row, line.work, line.against)
+        found[*name, sum(known[:3] == name for known in found)] = line
+    return found
 
 
 def _elsewhere(held: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Another machine's table, as far as it comes out otherwise."""
-    here, there = ([Line.from_dict(values) for values in found["lines"]] for found in (held, other))
-    if [(one.row, one.work, one.against) for one in here] != [(one.row, one.work, one.against) for one in there]:
-        return [f"**Another machine.** {_where(other)} Its lines are others than those above: time it anew.", ""]
-    changed = []
-    for one, same in zip(here, there, strict=True):
-        if one.met is not same.met:
+    """Another machine's table, as far as it comes out otherwise, and what was timed there alone."""
+    here, there = (_by_name([Line.from_dict(values) for values in found["lines"]]) for found in (held, other))
+    changed, alone = [], []
+    for key, same in there.items():
+        one = here.get(key)
+        if one is None:
+            alone.append(same)
+        elif one.met is not same.met:
             row, work, against, _, _, ratio, target, met = (cell.replace("|", "/") for cell in one.cells())
             changed.append(
                 f"| {row} | {work} | {against} | {target} | {ratio}, {met} | {', '.join(same.cells()[5::2])} |"
             )
-    met = sum(line.met is True for line in there)
-    return [
-        f"**Another machine.** {_where(other)} There {met} of {len(there)} lines meet their targets; these come out "
-        f"otherwise than above:",
+    met = sum(line.met is True for line in there.values())
+    missing = len(here.keys() - there.keys())
+    parts = [
+        f"**Another machine.** {_where(other)} There {met} of {len(there)} lines meet their targets"
+        f"{f' ({missing} of those above were not timed)' if missing else ''}; these come out otherwise than above:",
         "",
         "| # | work | against | target | ratio, met above | there |",
         "|---|---|---|---|---|---|",
         *changed,
         "",
     ]
+    return parts + (["These were timed there alone:", "", *_rows(alone), ""] if alone else [])
 
 
 def _growth(device: str, held: dict[str, Any]) -> list[str]:

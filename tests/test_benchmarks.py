@@ -152,8 +152,12 @@ def test_another_machine_is_shown_where_it_comes_out_otherwise(tmp_path):
     assert "There 0 of 2 lines meet their targets" in page
     assert page.count("| 1 | w | other | ≥ 4× | 4×, yes | 2×, no |") == 1
     assert "| 2 | w | other | " not in page.split("Another machine")[1]
-    command.write(tmp_path / "slow" / "cpu.json", "table", [slow], 2, 1.0)
-    assert "time it anew" in render.table_page(tmp_path)
+    more = line(row=3, at_least=4).to_dict()
+    command.write(tmp_path / "slow" / "cpu.json", "table", [slow, more], 2, 1.0)
+    there = render.table_page(tmp_path).split("Another machine")[1]
+    assert "There 1 of 2 lines meet their targets (1 of those above were not timed)" in there
+    assert "| 3 | w | other | 2 s | 8 s | 4× | ≥ 4× | yes |" in there.split("These were timed there alone:")[1]
+    assert "| 1 | w | other | 2 s" not in there
 
 
 def test_the_page_is_what_the_figures_say():
