@@ -47,9 +47,13 @@ def cosines(size: int, kept: int, like: Tensor) -> Tensor:
 
 
 @plans
-@lru_cache(maxsize=64)
 def _rows(sizes: tuple[int, ...], kept: tuple[int, ...]) -> Numbers:
     """The rows of neighbouring axes together, in double precision: orthonormal to the last digit of any dtype."""
+    return _make_rows(sizes, kept)
+
+
+@lru_cache(maxsize=64)
+def _make_rows(sizes: tuple[int, ...], kept: tuple[int, ...]) -> Numbers:
     whole: npt.NDArray[Any] = np.ones((1, 1))
     for size, count in zip(sizes, kept, strict=True):
         place, number = np.arange(size) + 0.5, np.arange(count)[:, None]

@@ -19,11 +19,16 @@ WAYS = [
     ("auto", "o8", "interleaved", 2),
     ("matrix-free", "o16", "rows-first", 1),
     ("auto", "o8", "rows-first", 2, (29, 4, 8)),
+    ("auto", "o16", "interleaved", 1, None, None, "staircase"),
+    ("matrix-free", "o16", "rows-first", 1, None, None, "staircase"),
+    ("auto", "o8", "rows-first", 1, (29, 4, 8), (0, 3, 4), "staircase"),
 ]
 
 
-def make(route, gate, order, depth, axes=None):
-    config = adqc.Circuit(depth=depth, gate=gate, layout=order, route=route, axes=axes)
+def make(route, gate, order, depth, axes=None, frequencies=None, wiring="brick-wall"):
+    config = adqc.Circuit(
+        depth=depth, gate=gate, layout=order, route=route, wiring=wiring, axes=axes, frequencies=frequencies
+    )
     return adqc.nn.Linear(32, 29, circuit=config, generator=torch.Generator().manual_seed(0))
 
 
