@@ -1,8 +1,7 @@
-"""One sweep of a staircase: every gate, on what it meets, is the core of a matrix product state, and the next product.
+"""One sweep of a staircase as a matrix product state, whose cores are its gates on what they meet.
 
-What is |0> when a gate gets there leaves it a few columns. Left of a cut the cores follow one another from the first
-gate on, right of it from the last one back, so that each of them is one product and no axis has to be moved before the
-end.
+Where wires of a gate still hold |0>, few of its columns count. Left of a cut the cores follow one another from the
+first gate on, right of it from the last one back: each takes one product, and no axis is moved before the end.
 """
 
 from __future__ import annotations
