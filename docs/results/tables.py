@@ -146,8 +146,8 @@ these tables leaves out the train that has them.
 
 "Wide gates, frozen at their start" are these circuits with gates that are not trained, so that a seed stands for them:
 what is above this line is what training the gates brings. In FC-2 and LeNet-5 that is most or all of what they are
-ahead of layers frozen at random. In the small VGG it is about one point: there it matters most that every output sees
-one input at the start, with a kernel of its own.
+ahead of layers frozen at random. In the small VGG it is 0.3 and 1.4 points: there it matters most that every output
+sees one input at the start, with a kernel of its own.
 
 For the small VGG the rate 0.003 was added, for every method, after trials on held-out images. Of what it still stores,
 nine tenths are its linear layer, which only the narrow network shrinks. With the mean of each map before that layer it
