@@ -98,21 +98,12 @@ def _find_runs(axes: Sequence[int], frequencies: Sequence[int]) -> Iterator[tupl
     """The axes that have frequencies, as many neighbours at once as one small matrix turns."""
     first = 0
     while first < len(axes):
-        last, entries = first, 1
-        while (
-            last < len(axes)
-            and frequencies[last]
-            and (last == first or entries * _cost(axes, frequencies, last) <= FEW)
-        ):
-            entries *= _cost(axes, frequencies, last)
-            last += 1
-        if last > first:
+        last, entries = first + 1, axes[first] * frequencies[first]
+        while last < len(axes) and 0 < (more := entries * axes[last] * frequencies[last]) <= FEW:
+            last, entries = last + 1, more
+        if entries:
             yield first, last
-        first = max(last, first + 1)
-
-
-def _cost(axes: Sequence[int], frequencies: Sequence[int], axis: int) -> int:
-    return axes[axis] * frequencies[axis]
+        first = last
 
 
 def _turn(tensor: Tensor, first: int, last: int, matrix: Tensor, sizes: Sequence[int]) -> Tensor:

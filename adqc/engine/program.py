@@ -114,8 +114,7 @@ def make_program(
 def find_programs(
     wiring: Wiring, split: Split, *, ranks: Sequence[int] | None = None
 ) -> list[Program | Columns | Train]:
-    """The ways to contract the pieces that are worth comparing: as a train or in columns, where there are such, and in
-    blocks."""
+    """The ways to contract the pieces that are worth comparing: a train, or columns where there are any, and blocks."""
     train = make_train(wiring, split, ranks=ranks)
     if train is not None:
         return [train]
