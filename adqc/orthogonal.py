@@ -45,14 +45,15 @@ def _orthonormalise(entries: Tensor, every: int) -> Tensor:
 
 
 class _Orthonormalise(torch.autograd.Function):
-    """The same for few entries, by numpy: of small matrices torch's own backward pass is mostly calls."""
+    """The same for few entries, mostly by numpy: of small matrices torch's own backward pass is mostly calls."""
 
     @staticmethod
     def forward(ctx: Any, entries: Tensor, every: int) -> Tensor:
         given = as_array(entries)[..., ::every]
         empty = (given == 0).all(axis=-2)
         whole = np.concatenate([given, empty[..., None] * np.eye(given.shape[-1], dtype=given.dtype)], axis=-2)
-        q, r = np.linalg.qr(whole)
+        # Not numpy's, whose LAPACK rounds otherwise than torch's: under torch.func gates shall come out the same.
+        q, r = (part.numpy() for part in torch.linalg.qr(torch.from_numpy(whole)))
         signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1, 1).astype(given.dtype)
         gates = q[..., : given.shape[-2], :] * signs[..., None, :]
         ctx.save_for_backward(entries)

@@ -41,7 +41,6 @@ class Train:
     Attributes:
         entries: Number of entries of all gates.
         size: How many entries all cores are applied to.
-        beyond: No output lies beyond the last site.
     """
 
     pieces: tuple[Piece, ...]
@@ -54,7 +53,6 @@ class Train:
 
     entries: int = field(init=False)
     size: int = field(init=False)
-    beyond: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         # No properties: torch.compile reads fields only.
