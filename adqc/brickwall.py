@@ -235,18 +235,26 @@ class BrickWall(nn.Module):
         """
         # A product of many gates keeps few digits in a 16-bit type, so autocast begins behind the weight.
         with _without_autocast(scale.device.type):
-            matrices = self._matrices(gates)
-            check_memory(self.layout, matrices)
-            tensor = engine.build(
-                matrices,
-                self.wiring,
-                self.layout,
-                scale=scale.to(matrices.real.dtype),
-                start=None if state is None else state.to(matrices.dtype),
-                route=route,
-                unitary=self.family.unitary,
-            )
-            return self.to_weight(tensor).to(scale.dtype)
+            return self.to_weight(self._build_state(gates, scale, state, route)).to(scale.dtype)
+
+    def coefficients(self) -> Tensor:
+        """What :meth:`to_weight` makes the weight of: with frequencies its coefficients, ``self.layout.shape``."""
+        with _without_autocast(self.scale.device.type):
+            state = self._build_state(self.gates, self.scale, self.state, self.config.route)
+            return state.reshape(self.layout.shape).to(self.scale.dtype)
+
+    def _build_state(self, gates: Tensor, scale: Tensor, state: Tensor | None, route: str) -> Tensor:
+        matrices = self._matrices(gates)
+        check_memory(self.layout, matrices)
+        return engine.build(
+            matrices,
+            self.wiring,
+            self.layout,
+            scale=scale.to(matrices.real.dtype),
+            start=None if state is None else state.to(matrices.dtype),
+            route=route,
+            unitary=self.family.unitary,
+        )
 
     def to_weight(self, tensor: Tensor) -> Tensor:
         """What stands in the state, cropped to ``self.layout.shape``, as the weight: axes and shape are its own."""

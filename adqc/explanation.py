@@ -8,15 +8,15 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from adqc.brickwall import BrickWall
-from adqc.engine import cost, describe_route
-from adqc.engine.materialise import make_plan
-from adqc.matrix_free import choose, find_chain, predict
+from adqc.engine import describe_route
+from adqc.matrix_free import choose, find_chain, predict, predict_built, predict_turned, turned_linear, turns_input
 from adqc.tables import make_table, to_text
 
 # A layer is used in three situations; whether a backward pass follows, and whether what is built is kept.
@@ -29,7 +29,8 @@ class Way:
 
     Args:
         situation: One of :data:`SITUATIONS`.
-        way: ``"build"`` or ``"matrix-free"``.
+        way: ``"build"``, ``"matrix-free"``, or ``"turned input"`` where a linear layer takes its input's coefficients
+            of cosines rather than its weight from them.
         chosen: Whether ``route="auto"`` takes it.
         predicted: What the cost model says, in seconds of a typical machine; only ratios count.
         measured: Seconds here; None where it was not run.
@@ -101,13 +102,19 @@ def explain(layer: nn.Module, batch: int | Tensor, *, measure: bool = True) -> E
         rounded = 1 << max(0, count - 1).bit_length()
         chain = find_chain(wall, rounded, use=use, kept=kept)
         taken = choose(wall, count, use=use, kept=kept, training=training)
-        built = cost.dense(wall.shape[0], math.prod(wall.shape[1:]), rounded, use=use)
-        built += 0 if kept else make_plan(wall.wiring, wall.layout).seconds
+        turned = predict_turned(wall, rounded, kept=kept, training=training) if use == "linear" else None
+        turns = turned is not None and turns_input(wall, rounded, kept=kept, training=training)
+        built = predict_built(wall, rounded, use=use, kept=kept, training=training)
         own = wall.config.route if wall.config.route not in ("auto", "matrix-free") else "auto"
         how = describe_route(wall.wiring, wall.layout) if own == "auto" else own
-        seconds = _measure(layer, x, own, training, kept) if measure and _fits(wall) else None
+        runs = measure and _fits(wall)
+        seconds = _measure(layer, x, own, training, kept, _built) if runs else None
         # Routes are choices of the wall as well: "auto" with a chain is matrix-free, all else builds.
-        ways.append(Way(situation, "build", taken is None, (3 if training else 1) * built, seconds, how))
+        ways.append(Way(situation, "build", taken is None and not turns, built, seconds, how))
+        if turned is not None:
+            seconds = _measure(layer, x, own, training, kept, turned_linear) if runs else None
+            note = f"{math.prod(wall.layout.shape[1:])} coefficients of cosines; weight by {how}"
+            ways.append(Way(situation, "turned input", turns, turned, seconds, note))
         if chain is None:
             continue
         free, _ = predict(wall, chain, rounded, use=use, kept=kept, training=training)
@@ -142,12 +149,15 @@ def _fits(wall: BrickWall) -> bool:
     return math.prod(wall.layout.padded) <= 2**26
 
 
-def _measure(layer: Any, x: Tensor, route: str, training: bool, kept: bool) -> float:
+def _measure(
+    layer: Any, x: Tensor, route: str, training: bool, kept: bool, use: Callable[[Any, Tensor], Tensor] | None = None
+) -> float:
+    """Seconds of a pass through a copy of the layer; ``use`` stands for its own forward."""
     twin = copy.deepcopy(layer).train(not kept)
     # Building is forced by any route but auto and matrix-free; halves falls back to fused where it must.
     twin.circuit.config = dataclasses.replace(twin.circuit.config, route=route)
-    if route == "auto":
-        twin.forward = _building(twin)
+    if use is not None:
+        twin.forward = partial(use, twin)
     x = x.detach()
     if training and x.is_floating_point():
         x.requires_grad_()
@@ -161,18 +171,14 @@ def _measure(layer: Any, x: Tensor, route: str, training: bool, kept: bool) -> f
     return median_seconds(run, x.device)
 
 
-def _building(layer: Any) -> Callable[[Tensor], Tensor]:
+def _built(layer: Any, x: Tensor) -> Tensor:
     """torch's own forward with the weight."""
-
-    def forward(x: Tensor) -> Tensor:
-        if isinstance(layer, nn.Linear):
-            return torch.nn.functional.linear(x, layer.weight, layer.bias)
-        if isinstance(layer, nn.Embedding):
-            return torch.nn.functional.embedding(x, layer.weight, layer.padding_idx)
-        found: Tensor = layer._conv_forward(x, layer.weight, layer.bias)
-        return found
-
-    return forward
+    if isinstance(layer, nn.Linear):
+        return torch.nn.functional.linear(x, layer.weight, layer.bias)
+    if isinstance(layer, nn.Embedding):
+        return torch.nn.functional.embedding(x, layer.weight, layer.padding_idx)
+    found: Tensor = layer._conv_forward(x, layer.weight, layer.bias)
+    return found
 
 
 def median_seconds(run: Callable[[], object], device: torch.device, *, budget: float = 0.2) -> float:

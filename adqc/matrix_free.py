@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from adqc.brickwall import BrickWall
+from adqc.cosine import to_cosines, turning_seconds
 from adqc.engine import cost
 from adqc.engine.apply import apply_chain, look_up
 from adqc.engine.chain import Chain, make_chain
@@ -61,10 +63,38 @@ def predict(wall: BrickWall, chain: Chain, batch: int, *, use: str, kept: bool, 
     """What applying the chain and what building the weight is thought to cost, in seconds of a typical machine."""
     passes = 3 if training else 1
     free = chain.apply + (0 if kept else chain.build)
+    return passes * free, predict_built(wall, batch, use=use, kept=kept, training=training)
+
+
+def predict_built(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool) -> float:
+    """What building the weight and using it is thought to cost, as :func:`predict` says."""
     built = cost.dense(wall.shape[0], math.prod(wall.shape[1:]), batch, use=use)
     if not kept:
+        axes, frequencies = wall.seen
         built += make_plan(wall.wiring, wall.layout).seconds
-    return passes * free, passes * built
+        built += 0 if frequencies is None else turning_seconds(1, axes, frequencies)
+    return (3 if training else 1) * built
+
+
+def predict_turned(wall: BrickWall, batch: int, *, kept: bool, training: bool) -> float | None:
+    """What a linear layer is thought to cost that turns its input into coefficients of cosines, not its weight from
+    them; None where the outputs, or nothing, are sums of cosines."""
+    axes, frequencies = wall.seen
+    if frequencies is None or axes[0] != wall.shape[0] or frequencies[0]:
+        return None
+    turned = turning_seconds(batch, axes[1:], frequencies[1:])
+    turned += cost.dense(wall.shape[0], math.prod(wall.layout.shape[1:]), batch, use="linear")
+    if not kept:
+        turned += make_plan(wall.wiring, wall.layout).seconds
+    return (3 if training else 1) * turned
+
+
+def turns_input(wall: BrickWall, batch: int, *, kept: bool, training: bool) -> bool:
+    """Whether a linear layer turns its input into coefficients of cosines; else its weight is made from them."""
+    if wall.config.route != "auto":
+        return False
+    turned = predict_turned(wall, batch, kept=kept, training=training)
+    return turned is not None and turned < predict_built(wall, batch, use="linear", kept=kept, training=training)
 
 
 def linear(layer: Any, x: Tensor) -> Tensor | None:
@@ -75,13 +105,32 @@ def linear(layer: Any, x: Tensor) -> Tensor | None:
     batch = x.numel() // x.shape[-1]
     chain = _choose(layer, batch, "linear") if batch else None
     if chain is None:
-        return None
+        return turned_linear(layer, x) if batch and _turns(layer, x, batch) else None
     matrices = _matrices(layer, chain)
     with _Autocast(x, matrices) as (flat, matrices):
         y = apply_chain(flat.reshape(batch, -1), matrices, chain, wall.shape[0])
         if layer.bias is not None:
             y = y + layer.bias.to(y.dtype)
     return y.reshape(*x.shape[:-1], wall.shape[0])
+
+
+def turned_linear(layer: Any, x: Tensor) -> Tensor:
+    """The output of a linear layer whose input is turned into coefficients of cosines, not its weight from them."""
+    wall: BrickWall = layer.circuit
+    axes, frequencies = wall.seen
+    assert frequencies is not None, "asked of layers in the cosine basis only"
+    (weight,) = keep(layer, "coefficients", lambda: (wall.coefficients(),))
+    seen = to_cosines(x.reshape(-1, *axes[1:]), (0, *frequencies[1:]))
+    y = F.linear(seen.flatten(1), weight.flatten(1), layer.bias)
+    return y.reshape(*x.shape[:-1], wall.shape[0])
+
+
+def _turns(layer: Any, x: Tensor, batch: int) -> bool:
+    wall: BrickWall = layer.circuit
+    # What torch says of an input of another dtype, or does with it under autocast, is left to it.
+    if wall.config.frequencies is None or wall.is_ready() or x.dtype != wall.scale.dtype:
+        return False
+    return turns_input(wall, batch, kept=keeps(layer), training=_trains(wall))
 
 
 def conv(layer: Any, x: Tensor) -> Tensor | None:
@@ -136,8 +185,11 @@ def _check_range(layer: Any, index: Tensor) -> None:
 def _choose(layer: Any, batch: int, use: str) -> Chain | None:
     if layer.circuit.is_ready():
         return None
-    training = torch.is_grad_enabled() and any(p.requires_grad for p in layer.circuit.parameters())
-    return choose(layer.circuit, batch, use=use, kept=keeps(layer), training=training)
+    return choose(layer.circuit, batch, use=use, kept=keeps(layer), training=_trains(layer.circuit))
+
+
+def _trains(wall: BrickWall) -> bool:
+    return torch.is_grad_enabled() and any(parameter.requires_grad for parameter in wall.parameters())
 
 
 def _matrices(layer: Any, chain: Chain) -> Sequence[Tensor]:
