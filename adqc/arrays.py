@@ -8,7 +8,7 @@ through torch, which uses all of its threads.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +21,8 @@ from adqc.constants import constant
 
 NumpyArray = npt.NDArray[Any]
 Array = TypeVar("Array", Tensor, NumpyArray)
+# The gradient of what a function was given, from that of what it gave.
+Pull = Callable[[NumpyArray], NumpyArray]
 
 # Entries up to which numpy's arrays are faster; from there on torch's threads are.
 SMALL = 2**17

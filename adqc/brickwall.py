@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from adqc import engine
+from adqc.arrays import Numbers
+from adqc.at_once import build_at_once
 from adqc.config import ROUTES, Circuit
 from adqc.cosine import from_cosines, to_cosines
 from adqc.engine.apply import as_matrices
@@ -88,11 +90,11 @@ class BrickWall(nn.Module):
         slots = [gate * self.family.parameters + k for gate, kept in enumerate(stored) for k in kept]
         # Wires in |0> that all gates have, their last ones, let one column in so many through.
         fewest = min((sum(fresh) for fresh in self.wiring.fresh), default=0)
-        self._every = 2**fewest if self.family.matrices is orthogonal_matrices else 1
+        self.every = 2**fewest if self.family.matrices is orthogonal_matrices else 1
         # Stored numbers -> all p parameters of every gate, where some of them are fixed at zero.
-        self._slots = None if len(slots) == count * self.family.parameters else tuple(slots)
+        self.slots = None if len(slots) == count * self.family.parameters else Numbers(tuple(slots))
         # No buffer: what is no parameter must come out right from to_empty() and load_state_dict(assign=True) as well.
-        self._index: Tensor | None = None if self._slots is None else torch.tensor(self._slots, device=device)
+        self._index: Tensor | None = None if self.slots is None else torch.tensor(self.slots.values, device=device)
         device = torch.get_default_device() if device is None else device
         params, states, scale = self._start(generator, start)
         if std is not None:
@@ -176,14 +178,15 @@ class BrickWall(nn.Module):
 
     def _all_parameters(self, gates: Tensor) -> Tensor:
         count, each = len(self.wiring.gates), self.family.parameters
-        if self._slots is None:
+        if self.slots is None:
             return gates.view(count, each)
         return gates.new_zeros(count * each).index_copy(0, self._stored_index(), gates).view(count, each)
 
     def _stored_index(self) -> Tensor:
         index = self._index
         if index is None or index.device != self.gates.device:
-            index = torch.tensor(self._slots, device=self.gates.device)
+            assert self.slots is not None, "asked for only where some parameters are not stored"
+            index = torch.tensor(self.slots.values, device=self.gates.device)
             if not torch.compiler.is_compiling():
                 self._index = index
         return index
@@ -195,8 +198,8 @@ class BrickWall(nn.Module):
     def _matrices(self, gates: Tensor) -> Tensor:
         params = self._all_parameters(gates)
         params = params.float() if params.dtype.itemsize < 4 else params
-        if self._every > 1:
-            return orthogonal_matrices(params, every=self._every)
+        if self.every > 1:
+            return orthogonal_matrices(params, every=self.every)
         return self.family.matrices(params)
 
     def is_ready(self) -> bool:
@@ -244,6 +247,13 @@ class BrickWall(nn.Module):
             return state.reshape(self.layout.shape).to(self.scale.dtype)
 
     def _build_state(self, gates: Tensor, scale: Tensor, state: Tensor | None, route: str) -> Tensor:
+        found = build_at_once(self, gates, scale, route)
+        return self.build_in_steps(gates, scale, state, route=route) if found is None else found
+
+    def build_in_steps(
+        self, gates: Tensor, scale: Tensor, state: Tensor | None = None, *, route: str = "auto"
+    ) -> Tensor:
+        """What :meth:`to_weight` makes the weight of, without :mod:`adqc.at_once`; arguments as for :meth:`build`."""
         matrices = self._matrices(gates)
         check_memory(self.layout, matrices)
         return engine.build(
@@ -303,7 +313,7 @@ class BrickWall(nn.Module):
         flat = params.detach().flatten()
         if not flat.isfinite().all():
             raise ValueError("gate parameters must be finite, got NaN or infinity")
-        if self._slots is not None:
+        if self.slots is not None:
             stored = self._stored_index().to(flat.device)
             if flat.index_fill(0, stored, 0).abs().sum() > 1e-9 * (1 + flat.abs().sum()):
                 raise ValueError("gates on fresh qubits store fewer parameters: those not stored must be zero")

@@ -8,7 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adqc.arrays import Array, Numbers, as_array, fixed, is_plain, is_small, is_traced, own_backward, silently, waves
+from adqc.arrays import (
+    Array,
+    Numbers,
+    NumpyArray,
+    Pull,
+    as_array,
+    fixed,
+    is_plain,
+    is_small,
+    is_traced,
+    own_backward,
+    silently,
+    waves,
+)
 
 
 def cartan_matrices(params: Tensor) -> Tensor:
@@ -30,6 +43,12 @@ def cartan_matrices(params: Tensor) -> Tensor:
         return _matrices(params)[0]
     with silently():
         return torch.from_numpy(_matrices(as_array(params))[0])
+
+
+def cartan_arrays(params: NumpyArray) -> tuple[NumpyArray, Pull]:
+    """:func:`cartan_matrices` on an array, and what makes the parameters' gradient of the gates'."""
+    gates, known = _matrices(params)
+    return gates, lambda grad: _pull(grad, known)
 
 
 def _matrices(params: Array) -> tuple[Array, Array]:

@@ -89,7 +89,8 @@ def from_cosines(tensor: Tensor, axes: Sequence[int], frequencies: Sequence[int]
 def to_cosines(tensor: Tensor, frequencies: Sequence[int]) -> Tensor:
     """The coefficients of a tensor: the inverse of :func:`from_cosines` where that has one, else the nearest to it."""
     axes = tensor.shape
-    for first, last in _find_runs(axes, frequencies):
+    # From the last axis on, as the product there is one large one, and leaves less to those in the middle.
+    for first, last in reversed(list(_find_runs(axes, frequencies))):
         rows = fixed(_rows(tuple(axes[first:last]), tuple(frequencies[first:last])), tensor)
         tensor = _turn(tensor, first, last, rows, frequencies)
     return tensor
@@ -98,7 +99,7 @@ def to_cosines(tensor: Tensor, frequencies: Sequence[int]) -> Tensor:
 def turning_seconds(count: int, axes: Sequence[int], frequencies: Sequence[int]) -> float:
     """What :func:`to_cosines` is thought to cost for ``count`` tensors of shape ``axes``, on a typical machine."""
     left, found = list(axes), 0.0
-    for first, last in _find_runs(axes, frequencies):
+    for first, last in reversed(list(_find_runs(axes, frequencies))):
         size, kept = math.prod(axes[first:last]), math.prod(frequencies[first:last])
         found += cost.product(kept, size, count * math.prod(left) // size)
         left[first:last] = frequencies[first:last]

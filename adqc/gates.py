@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adqc.cartan import cartan_matrices
-from adqc.orthogonal import complete, orthogonal_matrices, orthogonal_operations, orthogonal_start
+from adqc.arrays import NumpyArray, Pull
+from adqc.cartan import cartan_arrays, cartan_matrices
+from adqc.orthogonal import complete, orthogonal_arrays, orthogonal_matrices, orthogonal_operations, orthogonal_start
 
 # The Pauli words of qml.SpecialUnitary(·, wires of two), in its own order.
 PAULI_WORDS = ("IX", "IY", "IZ", "XI", "XX", "XY", "XZ", "YI", "YX", "YY", "YZ", "ZI", "ZX", "ZY", "ZZ")
@@ -50,6 +51,8 @@ class GateFamily:
         sites: Number k of qubits that a gate acts on.
         columns: Whether the parameters are the entries of a matrix, of which a gate stores the columns that its fresh
             wires, which hold |0>, let through; the other columns, and the gate's, are zero.
+        arrays: ``matrices`` on a numpy array, and what makes the parameters' gradient of the gates'; see
+            :mod:`adqc.at_once`. None where torch does that.
     """
 
     name: str
@@ -64,6 +67,7 @@ class GateFamily:
     identity: tuple[float, ...] | None = None
     sites: int = field(default=2)
     columns: bool = False
+    arrays: Callable[..., tuple[NumpyArray, Pull]] | None = None
 
     def stored(self, fresh: Sequence[bool]) -> tuple[int, ...]:
         """The parameters that a gate with these fresh wires stores."""
@@ -279,7 +283,9 @@ def _free_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
     return _so4_matrices(_so4_start(fresh, generator)).flatten(1)
 
 
-CARTAN = GateFamily("cartan", 4, _cartan_operations, cartan_matrices, minimal=(0, 2, 3), start=_cartan_start)
+CARTAN = GateFamily(
+    "cartan", 4, _cartan_operations, cartan_matrices, minimal=(0, 2, 3), start=_cartan_start, arrays=cartan_arrays
+)
 SO4 = GateFamily("so4", 6, _so4_operations, _so4_matrices, start=_so4_start)
 SU4 = GateFamily("su4", 15, _su4_operations, _su4_matrices, real=False, start=_su4_start)
 CARTAN_SU4 = GateFamily(
@@ -308,6 +314,7 @@ WIDE = tuple(
         orthogonal_operations,
         orthogonal_matrices,
         start=orthogonal_start,
+        arrays=orthogonal_arrays,
         identity=tuple(float(k % (2**sites + 1) == 0) for k in range(4**sites)),
         sites=sites,
         columns=True,

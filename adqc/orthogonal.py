@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adqc.arrays import NumpyArray, as_array, is_plain, is_small, own_backward
+from adqc.arrays import NumpyArray, Pull, as_array, is_plain, is_small, own_backward
 
 
 def orthonormalise(entries: Tensor, *, every: int = 1) -> Tensor:
@@ -44,22 +44,37 @@ def _orthonormalise(entries: Tensor, every: int) -> Tensor:
     return gates if every == 1 else nn.functional.pad(gates.unsqueeze(-1), (0, every - 1)).flatten(-2)
 
 
-class _Orthonormalise(torch.autograd.Function):
-    """The same for few entries, mostly by numpy: of small matrices torch's own backward pass is mostly calls."""
+def orthonormal_arrays(entries: NumpyArray, *, every: int = 1) -> tuple[NumpyArray, Pull]:
+    """:func:`orthonormalise` for few entries, mostly by numpy, and what makes the entries' gradient of the result's.
 
+    Of small matrices torch's own backward pass is mostly calls.
+    """
+    given = entries[..., ::every]
+    empty = (given == 0).all(axis=-2)
+    whole = np.concatenate([given, empty[..., None] * np.eye(given.shape[-1], dtype=given.dtype)], axis=-2)
+    # Not numpy's, whose LAPACK rounds otherwise than torch's: under torch.func gates shall come out the same.
+    q, r = (part.numpy() for part in torch.linalg.qr(torch.from_numpy(whole)))
+    signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1, 1).astype(given.dtype)
+    gates, r = q[..., : given.shape[-2], :] * signs[..., None, :], r * signs[..., None]
+
+    def pull(grad: NumpyArray) -> NumpyArray:
+        seen = grad[..., ::every]
+        # arXiv:2009.10071, the deep case, where nothing is asked of r.
+        upper = np.triu(gates.mT @ seen)
+        left = torch.from_numpy(seen - gates @ (upper + np.triu(upper, 1).mT))
+        pulled = torch.linalg.solve_triangular(torch.from_numpy(r).mT, left, upper=False, left=False)
+        return _spread(pulled.numpy(), every)
+
+    return _spread(gates, every), pull
+
+
+class _Orthonormalise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, entries: Tensor, every: int) -> Tensor:
-        given = as_array(entries)[..., ::every]
-        empty = (given == 0).all(axis=-2)
-        whole = np.concatenate([given, empty[..., None] * np.eye(given.shape[-1], dtype=given.dtype)], axis=-2)
-        # Not numpy's, whose LAPACK rounds otherwise than torch's: under torch.func gates shall come out the same.
-        q, r = (part.numpy() for part in torch.linalg.qr(torch.from_numpy(whole)))
-        signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1, 1).astype(given.dtype)
-        gates = q[..., : given.shape[-2], :] * signs[..., None, :]
+        found, ctx.pull = orthonormal_arrays(as_array(entries), every=every)
         ctx.save_for_backward(entries)
-        ctx.rest = gates, r * signs[..., None]
         ctx.every = every
-        return torch.from_numpy(_spread(gates, every))
+        return torch.from_numpy(found)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
@@ -70,13 +85,7 @@ class _Orthonormalise(torch.autograd.Function):
             with torch.enable_grad():
                 found = _orthonormalise(entries, ctx.every)
             return torch.autograd.grad(found, entries, grad, create_graph=create)[0], None
-        gates, r = ctx.rest
-        pull = as_array(grad)[..., :: ctx.every]
-        # arXiv:2009.10071, the deep case, where nothing is asked of r.
-        upper = np.triu(gates.mT @ pull)
-        left = torch.from_numpy(pull - gates @ (upper + np.triu(upper, 1).mT))
-        pulled = torch.linalg.solve_triangular(torch.from_numpy(r).mT, left, upper=False, left=False)
-        return torch.from_numpy(_spread(pulled.numpy(), ctx.every)), None
+        return torch.from_numpy(ctx.pull(as_array(grad))), None
 
 
 def _spread(columns: NumpyArray, every: int) -> NumpyArray:
@@ -117,6 +126,13 @@ def orthogonal_matrices(params: Tensor, *, every: int = 1) -> Tensor:
     """
     size = math.isqrt(params.shape[-1])
     return orthonormalise(params.unflatten(-1, (size, size)), every=every)
+
+
+def orthogonal_arrays(params: NumpyArray, *, every: int = 1) -> tuple[NumpyArray, Pull]:
+    """:func:`orthogonal_matrices` on an array, and what makes the parameters' gradient of the gates'."""
+    size = math.isqrt(params.shape[-1])
+    gates, pull = orthonormal_arrays(params.reshape(*params.shape[:-1], size, size), every=every)
+    return gates, lambda grad: pull(grad).reshape(params.shape)
 
 
 def orthogonal_operations(p: Any, wires: Any) -> None:

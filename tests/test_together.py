@@ -51,8 +51,8 @@ def test_one_pass_for_all_of_a_kind(monkeypatch, gate):
     model[1] = copy.deepcopy(model[2])  # a copy is of a kind with its original
     adqc.together_(model)
     calls = []
-    build = adqc.engine.build
-    monkeypatch.setattr(adqc.engine, "build", lambda *a, **k: calls.append(1) or build(*a, **k))
+    build = adqc.BrickWall.build
+    monkeypatch.setattr(adqc.BrickWall, "build", lambda *a, **k: calls.append(1) or build(*a, **k))
     model(torch.randn(3, 12, dtype=torch.float64))
     assert len(calls) == 2  # the four, and the last one alone
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -176,12 +177,28 @@ def crop(tensor: Tensor, layout: Layout) -> Tensor:
     return narrow(tensor, layout.shape)
 
 
-def narrow(tensor: Tensor, shape: Sequence[int]) -> Tensor:
+def narrow(items: Array, shape: Sequence[int]) -> Array:
     """The first entries of every axis."""
+    if tuple(items.shape) == tuple(shape):
+        return items
+    if not isinstance(items, Tensor):
+        return items[tuple(map(slice, shape))]
     for axis, size in enumerate(shape):
-        if tensor.shape[axis] != size:
-            tensor = tensor.narrow(axis, 0, size)
-    return tensor
+        if items.shape[axis] != size:
+            items = items.narrow(axis, 0, size)
+    return items
+
+
+def widen(items: Array, shape: Sequence[int]) -> Array:
+    """Zeros behind the entries of every axis: to what :func:`narrow` cuts off."""
+    if tuple(items.shape) == tuple(shape):
+        return items
+    if not isinstance(items, Tensor):
+        found = np.zeros(shape, items.dtype)
+        found[tuple(map(slice, items.shape))] = items
+        return found
+    room = [(0, wide - size) for size, wide in zip(items.shape, shape, strict=True)]
+    return pad(items, [amount for pair in reversed(room) for amount in pair])
 
 
 def to_state(tensor: Tensor, layout: Layout) -> Tensor:
@@ -194,8 +211,7 @@ def to_state(tensor: Tensor, layout: Layout) -> Tensor:
     Returns:
         (2^Q,), the first site most significant.
     """
-    room = [(0, wide - size) for size, wide in zip(layout.shape, layout.padded, strict=True)]
-    full = pad(tensor, [amount for pair in reversed(room) for amount in pair])
+    full = widen(tensor, layout.padded)
     sizes, firsts = block_sizes(layout.order)
     permutation = sorted(range(len(firsts)), key=firsts.__getitem__)
     inverse = sorted(range(len(permutation)), key=permutation.__getitem__)

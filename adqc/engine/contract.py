@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from adqc.arrays import (
     Array,
+    NumpyArray,
     adjoint,
     as_array,
     as_tensor,
@@ -28,6 +29,7 @@ from adqc.constants import constant
 from adqc.engine.arrange import permute_axes
 from adqc.engine.column_blocks import Made, build_slices, pull_slices
 from adqc.engine.columns import Columns
+from adqc.engine.join import Join, join_arrays, pull_join
 from adqc.engine.pieces import Step
 from adqc.engine.train import Train, absorb, build_cores, pull_cores
 
@@ -61,6 +63,39 @@ def _pair_up(start: Tensor, columns: Columns) -> Tensor:
         start = torch.cat([start, constant(((1.0, 0.0),), start)])
     pair = start.reshape(columns.count, 2, 2)
     return (pair[:, 0, :, None] * pair[:, 1, None, :]).reshape(columns.count, 4, 1)
+
+
+def contract_joined(
+    gates: NumpyArray, plan: Columns | Train, join: Join, scale: NumpyArray
+) -> tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]:
+    """Two pieces and their product, on arrays.
+
+    Args:
+        gates: (G, 2^k, 2^k), real.
+        plan: How its two pieces are contracted.
+        join: How they are joined.
+        scale: (1,), multiplies the product.
+
+    Returns:
+        An array of ``join.kept``, and what makes the gradients of gates and scale of its own.
+    """
+    pieces, made, groups, operands = _contract(gates, plan, None, scale)
+    found, sides = join_arrays(*as_halves(pieces), join)
+
+    def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
+        halves = pull_join(grad, sides, join)
+        grads = [half.reshape(piece.shape) for half, piece in zip(halves, plan.pieces, strict=True)]
+        pulled, _, pulled_scale = _pull_all(grads, plan, (made, groups, operands), scale=True)
+        assert pulled_scale is not None, "a scale was given"
+        return pulled.reshape(gates.shape), pulled_scale
+
+    return found, pull
+
+
+def as_halves(pieces: Sequence[Array]) -> tuple[Array, Array]:
+    """The two pieces of a cut as matrices: (outputs, bonds) and (bonds, outputs)."""
+    left, right = pieces
+    return left.reshape(left.shape[1:]), right.reshape(right.shape[:2])
 
 
 _NO_TRAIN = "a train has no outputs beyond the last site"
@@ -181,6 +216,25 @@ def _pull_piece(
     return grad
 
 
+def _pull_all(
+    grads: Sequence[Array], plan: Columns | Train, rest: tuple[Sequence[Made[Array]], Groups, Operands[Array]], *,
+    scale: bool,
+) -> tuple[Array, Array | None, Array | None]:  # fmt: skip
+    """The gradients of the gates, of the start's pairs and of the scale, where there are such, from the pieces'."""
+    made: Sequence[Made[Array]]
+    made, groups, operands = rest
+    found: list[list[Any]] = [[None] * len(group) for group in groups]
+    openings = [
+        _pull_piece(grad, plan, number, groups, met, found)
+        for number, (grad, met) in enumerate(zip(grads, operands, strict=True))
+    ]
+    gates, pairs = _pull(found, plan, made)
+    if not scale:
+        return gates, pairs, None
+    opening = _open(plan, 0, openings[0])
+    return gates, pairs, (openings[0].reshape(-1, len(opening)) * opening).sum(1)
+
+
 def _flatten(nested: Any) -> Iterator[Any]:
     """All that lies in tuples and lists."""
     if isinstance(nested, (tuple, list)):
@@ -234,24 +288,15 @@ class _Contract(torch.autograd.Function):
         # Gradients may come in batches of torch's own.
         fits = ctx.fits and all(map(is_plain, grads))
         leaves = iter(kept) if not ctx.fits else (None if own is None else as_tensor(own) for own in _flatten(ctx.rest))
-        made, groups, operands = ctx.rest if fits else _refill(ctx.rest, leaves)
+        rest = ctx.rest if fits else _refill(ctx.rest, leaves)
         with silently():
-            found: list[list[Any]] = [[None] * len(group) for group in groups]
-            openings = [
-                _pull_piece(as_array(grad) if fits else grad, plan, number, groups, met, found)
-                for number, (grad, met) in enumerate(zip(grads, operands, strict=True))
-            ]
-            pulled_scale = None
-            if scale is not None:
-                opening = _open(plan, 0, openings[0])
-                products = openings[0].reshape(-1, len(opening)) * opening
-                pulled_scale = as_tensor(products.sum(1).reshape(scale.shape))
-            pulled, own_pairs = _pull(found, plan, made)
+            given = [as_array(grad) for grad in grads] if fits else grads
+            pulled, own_pairs, own_scale = _pull_all(given, plan, rest, scale=scale is not None)
         return (
             None,
             as_tensor(pulled).reshape(gates.shape),
             None if own_pairs is None else as_tensor(own_pairs).reshape(pairs.shape),
-            pulled_scale,
+            None if own_scale is None else as_tensor(own_scale).reshape(scale.shape),
         )
 
 

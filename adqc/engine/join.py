@@ -9,9 +9,10 @@ from itertools import accumulate
 
 from torch import Tensor
 
-from adqc.arrays import is_traced
+from adqc import arrays
+from adqc.arrays import Array, is_traced
 from adqc.engine import cost
-from adqc.engine.arrange import Move, find_move, move_axes, narrow
+from adqc.engine.arrange import Move, find_move, narrow, permute_axes, widen
 from adqc.engine.pieces import Piece
 from adqc.engine.products import multiply, multiply_in_blocks
 from adqc.geometry import Layout
@@ -44,6 +45,7 @@ class Join:
         move: How the bits of the product get into their order; None where they lie so.
         in_blocks: Whether blocks of the product are better made where they shall lie than moved there.
         shape: The shape that the product has then: the weight's before the rest of its crop, or flat.
+        kept: What is kept of that: the weight's shape, or all.
         seconds: What it costs.
     """
 
@@ -52,6 +54,7 @@ class Join:
     move: Move | None
     in_blocks: bool
     shape: tuple[int, ...]
+    kept: tuple[int, ...]
     seconds: float
 
 
@@ -82,7 +85,7 @@ def make_join(pieces: Sequence[Piece], layout: Layout | None = None) -> Join:
         firsts = _first_bits(layout)
         shape = tuple(sizes.get(bit, size) for bit, size in zip(firsts, layout.padded, strict=True))
     crops = tuple(_find_crop(half, axes) for half, axes in zip(halves, whole, strict=True))
-    return Join(crops, swapped, move, in_blocks, shape, seconds)
+    return Join(crops, swapped, move, in_blocks, shape, shape if layout is None else layout.shape, seconds)
 
 
 def _is_large(move: Move, bond: int) -> bool:
@@ -133,19 +136,61 @@ def join_halves(left: Tensor, right: Tensor, join: Join, *, real: bool) -> Tenso
         real: Whether only the real part is wanted.
 
     Returns:
-        A tensor of ``join.shape``.
+        A tensor of ``join.kept``.
     """
-    halves = [
-        half if crop is None else narrow(half.reshape(*crop.sizes, -1), (*crop.kept, half.shape[1])).flatten(0, -2)
-        for half, crop in zip((left, right.mT), join.crops, strict=True)
-    ]
-    left, right = (halves[1], halves[0].mT) if join.swapped else (halves[0], halves[1].mT)
+    left, right = _find_sides(left, right, join)
     move = join.move
     if move is not None and join.in_blocks and left.device.type == "cpu" and not (left.is_complex() or is_traced()):
-        return multiply_in_blocks(left, right, move.shape).reshape(join.shape)
+        return narrow(multiply_in_blocks(left, right, move.shape).reshape(join.shape), join.kept)
     if real and left.is_complex():
         # Re(L R) = Re L Re R - Im L Im R: half the work of the complex product.
-        state = multiply(left.real, right.real) - multiply(left.imag, right.imag)
-    else:
-        state = multiply(left, right)
-    return (state if move is None else move_axes(state, move)).reshape(join.shape)
+        return _arrange(multiply(left.real, right.real) - multiply(left.imag, right.imag), join)
+    return _arrange(multiply(left, right), join)
+
+
+def join_arrays(left: Array, right: Array, join: Join) -> tuple[Array, tuple[Array, Array]]:
+    """The product of real halves, and the sides of it that :func:`pull_join` takes."""
+    sides = _find_sides(left, right, join)
+    return _arrange(arrays.multiply(*sides), join), sides
+
+
+def pull_join(grad: Array, sides: tuple[Array, Array], join: Join) -> tuple[Array, Array]:
+    """The gradients of the two halves from that of the product."""
+    left, right = sides
+    grad = widen(grad, join.shape).reshape(1, -1)
+    if join.move is not None:
+        grad = permute_axes(grad, join.move.shape_back, join.move.axes_back)
+    grad = grad.reshape(left.shape[0], right.shape[1])
+    # The long side last, which is the faster way for few bonds.
+    rows, columns = arrays.multiply(right, grad.mT).mT, arrays.multiply(left.mT, grad).mT
+    first, second = (columns, rows) if join.swapped else (rows, columns)
+    return _uncrop(first, join.crops[0]), _uncrop(second, join.crops[1]).mT
+
+
+def _find_sides(left: Array, right: Array, join: Join) -> tuple[Array, Array]:
+    """Left and right side of the product, without what is cropped from the halves."""
+    first, second = _crop(left, join.crops[0]), _crop(right.mT, join.crops[1])
+    return (second, first.mT) if join.swapped else (first, second.mT)
+
+
+def _crop(half: Array, crop: Crop | None) -> Array:
+    """A half, (outputs, bonds), without the outputs that are cropped."""
+    if crop is None:
+        return half
+    sizes, kept, bonds = crop.sizes, crop.kept, half.shape[1]
+    return narrow(half.reshape(*sizes, bonds), (*kept, bonds)).reshape(-1, bonds)
+
+
+def _uncrop(half: Array, crop: Crop | None) -> Array:
+    """The gradient of the half that :func:`_crop` was given."""
+    if crop is None:
+        return half
+    sizes, kept, bonds = crop.sizes, crop.kept, half.shape[1]
+    return widen(half.reshape(*kept, bonds), (*sizes, bonds)).reshape(-1, bonds)
+
+
+def _arrange(product: Array, join: Join) -> Array:
+    """The product's entries where they belong."""
+    if join.move is not None:
+        product = permute_axes(product.reshape(1, -1), join.move.shape, join.move.axes)
+    return narrow(product.reshape(join.shape), join.kept)

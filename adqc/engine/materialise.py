@@ -19,6 +19,7 @@ from adqc.constants import plans
 from adqc.engine import cost
 from adqc.engine.arrange import crop
 from adqc.engine.columns import DEEPEST_SLICED, Columns
+from adqc.engine.contract import as_halves
 from adqc.engine.evolve import is_large, run_on, run_program
 from adqc.engine.fusion import FUSIONS
 from adqc.engine.join import Join, join_halves, make_join
@@ -134,12 +135,11 @@ def build_weight(
         state = run_on(state.reshape(-1), tail, plan.tail, unitary=unitary)
     if state.is_complex():
         state = state.real
-    return crop(state if plan.tail is None else state.reshape(layout.padded), layout)
+    return state if plan.tail is None else crop(state.reshape(layout.padded), layout)
 
 
 def _build_head(plan: Plan, gates: Tensor, scale: Tensor, start: Tensor | None, unitary: bool) -> Tensor:
     assert plan.head is not None, "halves are asked for"
     assert plan.join is not None, "halves are joined"
-    left, right = run_program(gates, plan.head, start, scale, unitary=unitary)
-    left, right = left.reshape(left.shape[1:]), right.reshape(right.shape[:2])
-    return join_halves(left, right, plan.join, real=plan.tail is None)
+    pieces = run_program(gates, plan.head, start, scale, unitary=unitary)
+    return join_halves(*as_halves(pieces), plan.join, real=plan.tail is None)
