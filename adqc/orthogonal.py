@@ -8,6 +8,7 @@ coordinates train better than minimal ones; what a circuit of these gates stores
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def orthonormal_arrays(entries: NumpyArray, *, every: int = 1) -> tuple[NumpyArr
     """
     given = entries[..., ::every]
     empty = (given == 0).all(axis=-2)
-    whole = np.concatenate([given, empty[..., None] * np.eye(given.shape[-1], dtype=given.dtype)], axis=-2)
+    whole = np.concatenate([given, empty[..., None] * _unit(given.shape[-1], given.dtype)], axis=-2)
     # Not numpy's, whose LAPACK rounds otherwise than torch's: under torch.func gates shall come out the same.
     q, r = (part.numpy() for part in torch.linalg.qr(torch.from_numpy(whole)))
     signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1, 1).astype(given.dtype)
@@ -60,8 +61,9 @@ def orthonormal_arrays(entries: NumpyArray, *, every: int = 1) -> tuple[NumpyArr
     def pull(grad: NumpyArray) -> NumpyArray:
         seen = grad[..., ::every]
         # arXiv:2009.10071, the deep case, where nothing is asked of r.
-        upper = np.triu(gates.mT @ seen)
-        left = torch.from_numpy(seen - gates @ (upper + np.triu(upper, 1).mT))
+        upper, strictly = _triangles(gates.shape[-1], gates.dtype)
+        inner = gates.mT @ seen
+        left = torch.from_numpy(seen - gates @ (inner * upper + (inner * strictly).mT))
         pulled = torch.linalg.solve_triangular(torch.from_numpy(r).mT, left, upper=False, left=False)
         return _spread(pulled.numpy(), every)
 
@@ -86,6 +88,18 @@ class _Orthonormalise(torch.autograd.Function):
                 found = _orthonormalise(entries, ctx.every)
             return torch.autograd.grad(found, entries, grad, create_graph=create)[0], None
         return torch.from_numpy(ctx.pull(as_array(grad))), None
+
+
+@lru_cache(maxsize=64)
+def _unit(size: int, dtype: np.dtype[Any]) -> NumpyArray:
+    return np.eye(size, dtype=dtype)
+
+
+@lru_cache(maxsize=64)
+def _triangles(size: int, dtype: np.dtype[Any]) -> tuple[NumpyArray, NumpyArray]:
+    """Ones on and above the diagonal, and above it."""
+    ones = np.ones((size, size), dtype)
+    return np.triu(ones), np.triu(ones, 1)
 
 
 def _spread(columns: NumpyArray, every: int) -> NumpyArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -175,18 +175,19 @@ def _find_sides(left: Array, right: Array, join: Join) -> tuple[Array, Array]:
 
 def _crop(half: Array, crop: Crop | None) -> Array:
     """A half, (outputs, bonds), without the outputs that are cropped."""
-    if crop is None:
-        return half
-    sizes, kept, bonds = crop.sizes, crop.kept, half.shape[1]
-    return narrow(half.reshape(*sizes, bonds), (*kept, bonds)).reshape(-1, bonds)
+    return half if crop is None else _resize(half, crop.sizes, crop.kept, narrow)
 
 
 def _uncrop(half: Array, crop: Crop | None) -> Array:
     """The gradient of the half that :func:`_crop` was given."""
-    if crop is None:
-        return half
-    sizes, kept, bonds = crop.sizes, crop.kept, half.shape[1]
-    return widen(half.reshape(*kept, bonds), (*sizes, bonds)).reshape(-1, bonds)
+    return half if crop is None else _resize(half, crop.kept, crop.sizes, widen)
+
+
+def _resize(
+    half: Array, sizes: tuple[int, ...], wanted: tuple[int, ...], change: Callable[[Array, Sequence[int]], Array]
+) -> Array:
+    bonds = half.shape[1]
+    return change(half.reshape(*sizes, bonds), (*wanted, bonds)).reshape(-1, bonds)
 
 
 def _arrange(product: Array, join: Join) -> Array:

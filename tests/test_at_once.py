@@ -1,0 +1,132 @@
+"""Small circuits in one step of autograd, against the oracle and against the same in many steps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import adqc
+from adqc import at_once
+from adqc.at_once import build_at_once
+from adqc.gates import FAMILIES
+
+WITH_ARRAYS = [name for name, family in FAMILIES.items() if family.arrays is not None]
+
+
+def make(gate="cartan", shape=(12, 20), dtype=torch.float64, **options):
+    options = {"depth": 1, "wiring": "staircase", "stride": 2} if gate.startswith("o") and not options else options
+    generator = torch.Generator().manual_seed(0)
+    wall = adqc.BrickWall(shape, adqc.Circuit(gate=gate, **options), generator=generator, dtype=dtype)
+    with torch.no_grad():
+        wall.scale.fill_(1.75)
+    return wall
+
+
+def build(wall):
+    return build_at_once(wall, wall.gates, wall.scale, wall.config.route)
+
+
+CASES = [
+    *((name, (12, 20), {}) for name in WITH_ARRAYS if name != "o64"),
+    ("o64", (12, 20, 3), {}),
+    ("cartan", (7,), {"depth": 3}),
+    ("cartan", (3, 5, 6), {"depth": 5, "layout": "rows-first"}),
+    ("cartan", (33, 9), {"depth": 2, "layout": "grouped"}),
+    ("cartan", (64, 64), {"depth": 6}),
+    ("o8", (5, 40), {"depth": 1, "wiring": "staircase"}),
+    ("o8", (12, 20), {"depth": 1, "wiring": "staircase", "layout": "rows-first"}),
+    ("o16", (12, 20), {"depth": 1, "wiring": "staircase", "stride": 3, "axes": (12, 4, 5), "frequencies": (0, 3, 0)}),
+]
+
+
+@pytest.mark.parametrize(("gate", "shape", "options"), CASES, ids=str)
+def test_values_and_gradients_are_the_oracles(gate, shape, options):
+    wall = make(gate, shape, **options)
+    found = build(wall)
+    assert found is not None
+    found, due = wall.to_weight(found), wall("gates")
+    assert found.shape == due.shape == shape
+    assert (found - due).abs().max() < 1e-12
+    seed = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for own, expected in zip(
+        *(torch.autograd.grad(y, [wall.gates, wall.scale], seed) for y in (found, due)), strict=True
+    ):
+        torch.testing.assert_close(own, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("gate", ["cartan", "o8"])
+def test_what_cannot_be_done_at_once_is_done_in_steps(gate):
+    wall = make(gate)
+    params = [wall.gates, wall.scale]
+    # Second derivatives, and gradients that come in batches.
+    assert torch.autograd.gradgradcheck(
+        lambda gates, scale: build_at_once(wall, gates, scale, "auto"),
+        [value.detach().clone().requires_grad_() for value in params],
+    )
+    seeds = torch.randn(3, 12, 20, dtype=torch.float64)
+    found = torch.autograd.grad(wall(), params, seeds, is_grads_batched=True)
+    for at, seed in enumerate(seeds):
+        for own, expected in zip(found, torch.autograd.grad(wall(), params, seed), strict=True):
+            torch.testing.assert_close(own[at], expected, rtol=0, atol=1e-11)
+
+
+def test_who_looks_on_sees_plain_functions():
+    wall = make()
+    assert torch.func.vmap(wall.build)(wall.gates[None], wall.scale[None]).shape == (1, 12, 20)
+    seen = []
+    torch.func.grad(lambda gates: seen.append(build_at_once(wall, gates, wall.scale, "auto")) or gates.sum())(
+        wall.gates
+    )
+    assert seen == [None]
+
+
+@pytest.mark.parametrize(
+    "wall",
+    [
+        make("so4"),
+        make("free", depth=2),
+        make("o8", depth=2),
+        make(route="fused"),
+        make(route="gates"),
+        make(dtype=torch.bfloat16),
+        make(depth=30),
+        make(shape=(2,)),
+        make(shape=(2048, 1024), depth=2),
+    ],
+    ids=["so4", "free", "blocks of wide gates", "fused", "gates", "bfloat16", "deep", "one qubit", "in blocks"],
+)
+def test_other_circuits_go_on_as_before(wall):
+    assert build(wall) is None
+    assert wall().isfinite().all()
+
+
+def test_only_what_is_needed_gets_a_gradient():
+    wall = make()
+    wall.scale.requires_grad_(False)
+    wall().sum().backward()
+    assert wall.scale.grad is None
+    assert wall.gates.grad.abs().max() > 0
+    with torch.no_grad():
+        assert not build(wall).requires_grad
+    with torch.inference_mode():
+        assert torch.equal(build(wall), wall())
+
+
+def test_parameters_changed_before_the_backward_pass_are_noticed():
+    wall = make()
+    y = wall().sum()
+    with torch.no_grad():
+        wall.gates.add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
+def test_it_is_what_a_small_circuit_takes(monkeypatch):
+    calls = []
+    own = at_once._build
+    monkeypatch.setattr(at_once, "_build", lambda *given: calls.append(1) or own(*given))
+    wall = make(dtype=torch.float32)
+    wall().sum().backward()
+    with torch.no_grad():
+        wall()
+    assert len(calls) == 2
