@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, takewhile
 
 from torch import Tensor
 
@@ -24,7 +24,7 @@ MANY, MANY_A_BOND, SHORTEST = 2**20, 2**17, 16
 
 @dataclass(frozen=True)
 class Crop:
-    """What is left out of a half ahead of the product, for axes of the weight whose bits all lie in it.
+    """What is left out of a half ahead of the product, for axes of the weight whose first bits lie in it.
 
     Args:
         sizes: Sizes of the half's axes.
@@ -65,9 +65,9 @@ def make_join(pieces: Sequence[Piece], layout: Layout | None = None) -> Join:
         pieces: Two halves, their outputs in the order of the bits.
         layout: What they make; None for a state, the bits of which lie in the order of the sites.
     """
-    whole = [{} if layout is None else _whole_axes(piece, layout) for piece in pieces]
-    halves = [_find_labels(piece, layout, axes) for piece, axes in zip(pieces, whole, strict=True)]
-    sizes = {bit: kept for axes in whole for bit, (_, kept) in axes.items()}
+    leading = [{} if layout is None else _find_leading(piece, layout) for piece in pieces]
+    halves = [_find_labels(piece, layout, axes) for piece, axes in zip(pieces, leading, strict=True)]
+    sizes = {bit: kept for axes in leading for bit, (_, kept) in axes.items()}
     left, right = (math.prod(sizes.get(label, 2) for label in half) for half in halves)
     found = []
     for swapped in (False, True):
@@ -82,9 +82,12 @@ def make_join(pieces: Sequence[Piece], layout: Layout | None = None) -> Join:
         seconds += cost.copy(left * right, move.run) / (1 + in_blocks)
     shape: tuple[int, ...] = (left * right,)
     if layout is not None:
+        whole = {bit: size for axes in leading for bit, (size, _) in axes.items()}
         firsts = _first_bits(layout)
-        shape = tuple(sizes.get(bit, size) for bit, size in zip(firsts, layout.padded, strict=True))
-    crops = tuple(_find_crop(half, axes) for half, axes in zip(halves, whole, strict=True))
+        shape = tuple(
+            size // whole.get(bit, 1) * sizes.get(bit, 1) for bit, size in zip(firsts, layout.padded, strict=True)
+        )
+    crops = tuple(_find_crop(half, axes) for half, axes in zip(halves, leading, strict=True))
     return Join(crops, swapped, move, in_blocks, shape, shape if layout is None else layout.shape, seconds)
 
 
@@ -102,27 +105,30 @@ def _first_bits(layout: Layout) -> list[int]:
     return [first if count else -1 for first, count in zip(firsts, layout.bits, strict=False)]
 
 
-def _whole_axes(piece: Piece, layout: Layout) -> dict[int, tuple[int, int]]:
-    """Of each axis that is cropped and lies in the piece as a whole: its first bit, its size, and what is kept."""
+def _find_leading(piece: Piece, layout: Layout) -> dict[int, tuple[int, int]]:
+    """Of each axis whose first bits lie in the piece, and that ends before the last of their values: the first bit, how
+    many values these bits have, and how many are kept."""
     own = {layout.order[site] for site in piece.sites}
     found = {}
     for first, count, size in zip(_first_bits(layout), layout.bits, layout.shape, strict=True):
-        if count and size < 2**count and own.issuperset(range(first, first + count)):
-            found[first] = (2**count, size)
+        held = sum(1 for _ in takewhile(own.__contains__, range(first, first + count)))
+        values, kept = 2**held, -(-size >> (count - held))
+        if kept < values:
+            found[first] = values, kept
     return found
 
 
-def _find_labels(piece: Piece, layout: Layout | None, whole: Mapping[int, tuple[int, int]]) -> list[int]:
-    """The piece's bits, the first one for all of a whole axis."""
+def _find_labels(piece: Piece, layout: Layout | None, leading: Mapping[int, tuple[int, int]]) -> list[int]:
+    """The piece's bits, the first one for all of an axis' leading ones."""
     bits = [site if layout is None else layout.order[site] for site in piece.sites]
-    others = {bit for first, (size, _) in whole.items() for bit in range(first + 1, first + size.bit_length() - 1)}
+    others = {bit for first, (size, _) in leading.items() for bit in range(first + 1, first + size.bit_length() - 1)}
     return [bit for bit in bits if bit not in others]
 
 
-def _find_crop(labels: Sequence[int], whole: Mapping[int, tuple[int, int]]) -> Crop | None:
-    if not whole:
+def _find_crop(labels: Sequence[int], leading: Mapping[int, tuple[int, int]]) -> Crop | None:
+    if not leading:
         return None
-    pairs = [whole.get(label, (2, 2)) for label in labels]
+    pairs = [leading.get(label, (2, 2)) for label in labels]
     return Crop(tuple(size for size, _ in pairs), tuple(kept for _, kept in pairs))
 
 
