@@ -163,6 +163,11 @@ def multiply(left: Array, right: Array) -> Array:
     return torch.bmm(left, right) if left.ndim == 3 and len(left) == len(right) else left @ right
 
 
+def turn(items: Array, axes: Sequence[int]) -> Array:
+    """The axes in another order."""
+    return items.permute(tuple(axes)) if isinstance(items, Tensor) else items.transpose(axes)
+
+
 def swap(items: Array) -> Array:
     """The first two axes exchanged."""
     return items.transpose(0, 1) if isinstance(items, Tensor) else items.swapaxes(0, 1)

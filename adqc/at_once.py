@@ -1,11 +1,11 @@
-"""Small circuits: from the numbers stored to the tensor, and back, in one step of autograd.
+"""Small circuits: from the numbers stored to the tensor or its pieces, and back, in one step of autograd.
 
 A small circuit takes the time of calls, and a step of torch's autograd takes that of many of numpy's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from adqc.arrays import NumpyArray, as_array, fixed, is_plain, is_small, is_traced, silently
+from adqc.engine.apply import as_matrices, pull_pieces
+from adqc.engine.chain import Chain
 from adqc.engine.columns import Columns
-from adqc.engine.contract import contract_joined
-from adqc.engine.join import Join
+from adqc.engine.contract import as_halves, contract_arrays
+from adqc.engine.join import Join, join_arrays, pull_join
 from adqc.engine.materialise import make_plan
 from adqc.engine.train import Train
 
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from adqc.brickwall import BrickWall
 
 ROUTES = ("auto", "halves", "matrix-free")
+
+Many = Sequence[NumpyArray]
+# What is made of a circuit's pieces, and what makes the gradients of the pieces of its own.
+Ending = Callable[[Many], tuple[Many, Callable[[Many], Many]]]
 
 
 def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> Tensor | None:
@@ -38,27 +44,65 @@ def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> 
     Returns:
         A tensor of ``wall.layout.shape``.
     """
-    if wall.family.arrays is None or route not in ROUTES or is_traced() or gates.dtype != scale.dtype:
-        return None
-    if gates.dtype not in (torch.float32, torch.float64) or not (is_small(gates, gates.numel()) and is_plain(scale)):
+    if route not in ROUTES or not _is_small(wall, gates, scale):
         return None
     plan = make_plan(wall.wiring, wall.layout, route)
-    if plan.tail is not None or not isinstance(plan.head, (Columns, Train)) or not is_small(gates, plan.head.size):
+    if plan.tail is not None or plan.join is None or plan.join.in_blocks:
         return None
-    assert plan.join is not None, "halves are joined"
-    if plan.join.in_blocks:
+
+    def in_steps(gates: Tensor, scale: Tensor) -> Sequence[Tensor]:
+        return (wall.build_in_steps(gates, scale),)
+
+    found = _run(wall, plan.head, partial(_join, join=plan.join), in_steps, gates, scale)
+    return None if found is None else found[0]
+
+
+def pieces_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, chain: Chain) -> Sequence[Tensor] | None:
+    """The matrices that :func:`adqc.engine.apply.apply_chain` takes; arguments and None as above."""
+    if not _is_small(wall, gates, scale):
         return None
-    given = wall, plan.head, plan.join
+    in_steps = partial(wall.pieces_in_steps, chain)
+    return _run(wall, chain.program, partial(_cut, chain=chain), in_steps, gates, scale)
+
+
+def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor) -> bool:
+    if wall.family.arrays is None or is_traced() or gates.dtype != scale.dtype:
+        return False
+    return gates.dtype in (torch.float32, torch.float64) and is_small(gates, gates.numel()) and is_plain(scale)
+
+
+def _join(pieces: Many, *, join: Join) -> tuple[Many, Callable[[Many], Many]]:
+    left, right = pieces
+    found, sides = join_arrays(*as_halves(pieces), join)
+
+    def pull(grads: Many) -> Many:
+        first, second = pull_join(grads[0], sides, join)
+        return first.reshape(left.shape), second.reshape(right.shape)
+
+    return (found,), pull
+
+
+def _cut(pieces: Many, *, chain: Chain) -> tuple[Many, Callable[[Many], Many]]:
+    return as_matrices(pieces, chain), partial(pull_pieces, chain=chain)
+
+
+def _run(
+    wall: BrickWall, plan: object, ending: Ending, in_steps: Callable[[Tensor, Tensor], Sequence[Tensor]],
+    gates: Tensor, scale: Tensor,
+) -> Sequence[Tensor] | None:  # fmt: skip
+    if not isinstance(plan, (Columns, Train)) or not is_small(gates, plan.size):
+        return None
+    make = partial(_make, wall, plan, ending)
     if torch.is_grad_enabled():
-        found: Tensor = _AtOnce.apply(*given, gates, scale)  # type: ignore[no-untyped-call]
+        found: Sequence[Tensor] = _AtOnce.apply(make, in_steps, gates, scale)  # type: ignore[no-untyped-call]
         return found
-    return torch.from_numpy(_build(*given, as_array(gates), as_array(scale))[0])
+    return [torch.from_numpy(own) for own in make(as_array(gates), as_array(scale))[0]]
 
 
-def _build(
-    wall: BrickWall, head: Columns | Train, join: Join, gates: NumpyArray, scale: NumpyArray
-) -> tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]:
-    """The tensor, and what makes the gradients of gates and scale of its own."""
+def _make(
+    wall: BrickWall, plan: Columns | Train, ending: Ending, gates: NumpyArray, scale: NumpyArray
+) -> tuple[Many, Callable[[Many], Many]]:
+    """What the ending makes of the circuit, and what makes the gradients of gates and scale of its own."""
     count, each = len(wall.wiring.gates), wall.family.parameters
     index = None if wall.slots is None else fixed(wall.slots, gates, index=True)
     params = gates
@@ -71,36 +115,38 @@ def _build(
         arrays = partial(arrays, every=wall.every)
     with silently():
         matrices, pull_params = arrays(params.reshape(count, each))
-        found, pull_matrices = contract_joined(matrices, head, join, scale.reshape(1))
+        pieces, pull_matrices = contract_arrays(matrices, plan, scale.reshape(1))
+        found, pull_found = ending(pieces)
 
-    def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
+    def pull(grads: Many) -> Many:
         with silently():
-            own, own_scale = pull_matrices(grad)
+            own, own_scale = pull_matrices(pull_found(grads))
             flat = pull_params(own).reshape(-1)
-        return flat if index is None else flat[index], own_scale
+        return flat if index is None else flat[index], own_scale.reshape(scale.shape)
 
     return found, pull
 
 
 class _AtOnce(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, wall: BrickWall, head: Columns | Train, join: Join, gates: Tensor, scale: Tensor) -> Tensor:
-        ctx.wall = wall
+    def forward(
+        ctx: Any, make: Callable[..., Any], in_steps: Callable[..., Any], gates: Tensor, scale: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.in_steps = in_steps
         ctx.save_for_backward(gates, scale)
-        found, ctx.pull = _build(wall, head, join, as_array(gates), as_array(scale))
-        return torch.from_numpy(found)
+        found, ctx.pull = make(as_array(gates), as_array(scale))
+        return tuple(map(torch.from_numpy, found))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         gates, scale = ctx.saved_tensors
         create = torch.is_grad_enabled()
-        if not create and is_plain(grad):
-            own, own_scale = ctx.pull(as_array(grad))
-            return None, None, None, torch.from_numpy(own), torch.from_numpy(own_scale).reshape(scale.shape)
+        if not create and all(map(is_plain, grads)):
+            return None, None, *map(torch.from_numpy, ctx.pull([as_array(grad) for grad in grads]))
         # As functions that have gradients themselves, or for a batch of them.
-        wanted = ctx.needs_input_grad[3:]
+        wanted = ctx.needs_input_grad[2:]
         needed = [tensor for tensor, need in zip((gates, scale), wanted, strict=True) if need]
         with torch.enable_grad():
-            found = ctx.wall.build_in_steps(gates, scale)
-        again = iter(torch.autograd.grad(found, needed, grad, create_graph=create))
-        return None, None, None, *(next(again) if need else None for need in wanted)
+            found = ctx.in_steps(gates, scale)
+        again = iter(torch.autograd.grad(found, needed, grads, create_graph=create))
+        return None, None, *(next(again) if need else None for need in wanted)

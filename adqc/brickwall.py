@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from adqc import engine
 from adqc.arrays import Numbers
-from adqc.at_once import build_at_once
+from adqc.at_once import build_at_once, pieces_at_once
 from adqc.config import ROUTES, Circuit
 from adqc.cosine import from_cosines, to_cosines
 from adqc.engine.apply import as_matrices
@@ -21,10 +21,9 @@ from adqc.engine.chain import Chain
 from adqc.engine.evolve import run_program
 from adqc.gates import GateFamily
 from adqc.geometry import Layout, Wiring
+from adqc.memory import check_memory
 from adqc.orthogonal import orthogonal_matrices
 from adqc.paired import paired_start
-
-MAX_BYTES_SHARE = 0.8
 
 
 class BrickWall(nn.Module):
@@ -280,7 +279,7 @@ class BrickWall(nn.Module):
             weight = to_cosines(weight.reshape(axes), frequencies)
         return weight.reshape(self.layout.shape)
 
-    def pieces(self, chain: Chain) -> list[Tensor]:
+    def pieces(self, chain: Chain) -> Sequence[Tensor]:
         """The circuit cut in pieces whose product is the tensor, for applying it without building it.
 
         Args:
@@ -291,12 +290,16 @@ class BrickWall(nn.Module):
             of the parameters.
         """
         with _without_autocast(self.scale.device.type):
-            matrices = self.matrices()
-            check_memory(self.layout, matrices, entries=chain.size)
-            start = None if self.state is None else self.state.to(matrices.dtype)
-            scale = self.scale.to(matrices.real.dtype)
-            pieces = run_program(matrices, chain.program, start, scale, unitary=self.family.unitary)
-            return [piece.to(self.scale.dtype) for piece in as_matrices(pieces, chain)]
+            found = pieces_at_once(self, self.gates, self.scale, chain)
+            return self.pieces_in_steps(chain, self.gates, self.scale) if found is None else found
+
+    def pieces_in_steps(self, chain: Chain, gates: Tensor, scale: Tensor) -> Sequence[Tensor]:
+        """The same without :mod:`adqc.at_once`, as a function of these numbers."""
+        matrices = self._matrices(gates)
+        check_memory(self.layout, matrices, entries=chain.size)
+        start = None if self.state is None else self.state.to(matrices.dtype)
+        pieces = run_program(matrices, chain.program, start, scale.to(matrices.real.dtype), unitary=self.family.unitary)
+        return [piece.to(scale.dtype) for piece in as_matrices(pieces, chain)]
 
     @torch.no_grad()
     def set_gate_parameters_(self, params: Tensor) -> BrickWall:
@@ -364,38 +367,3 @@ def _without_autocast(device: str) -> AbstractContextManager[None]:
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         return torch.autocast(device, enabled=False)
     return nullcontext()
-
-
-def check_memory(arrangement: Layout, like: Tensor, *, entries: int | None = None) -> None:
-    """Refuse a tensor that cannot fit, before trying.
-
-    Args:
-        arrangement: Shape and order of the sites.
-        like: Gives dtype and device.
-        entries: Number of entries, where not the padded tensor but the circuit's pieces are built.
-
-    Raises:
-        MemoryError: If they need more than 80 % of the memory that the device has.
-    """
-    what, advice = (
-        ("weight", "use a smaller layer") if entries is None else ("pieces", "use route='auto' or less depth")
-    )
-    needed = (math.prod(arrangement.padded) if entries is None else entries) * like.element_size()
-    # Small walls always fit; asking the system costs more than building them.
-    if needed < 2**30:
-        return
-    available = free_memory(like.device)
-    if needed > MAX_BYTES_SHARE * available:
-        raise MemoryError(
-            f"building the {what} of shape {arrangement.shape} on {arrangement.sites} qubits needs {needed:,} bytes, "
-            f"but {like.device} has {available:,} bytes free: {advice}"
-        )
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes of memory free on a device; on the CPU, what the system says is available."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    import psutil
-
-    return int(psutil.virtual_memory().available)

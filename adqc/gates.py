@@ -24,6 +24,11 @@ ODD_Y = tuple(k for k, word in enumerate(PAULI_WORDS) if word.count("Y") % 2)
 
 Operations = Callable[[Any, Any], Any]
 
+_ARRAYS: dict[Callable[[Tensor], Tensor], Callable[..., tuple[NumpyArray, Pull]]] = {
+    cartan_matrices: cartan_arrays,
+    orthogonal_matrices: orthogonal_arrays,
+}
+
 
 def _uniform_angles(fresh: Tensor, parameters: int, generator: torch.Generator | None) -> Tensor:
     return (
@@ -51,8 +56,6 @@ class GateFamily:
         sites: Number k of qubits that a gate acts on.
         columns: Whether the parameters are the entries of a matrix, of which a gate stores the columns that its fresh
             wires, which hold |0>, let through; the other columns, and the gate's, are zero.
-        arrays: ``matrices`` on a numpy array, and what makes the parameters' gradient of the gates'; see
-            :mod:`adqc.at_once`. None where torch does that.
     """
 
     name: str
@@ -67,7 +70,12 @@ class GateFamily:
     identity: tuple[float, ...] | None = None
     sites: int = field(default=2)
     columns: bool = False
-    arrays: Callable[..., tuple[NumpyArray, Pull]] | None = None
+
+    @property
+    def arrays(self) -> Callable[..., tuple[NumpyArray, Pull]] | None:
+        """``matrices`` on a numpy array, and what makes the parameters' gradient of the gates'; None where torch does
+        that. See :mod:`adqc.at_once`."""
+        return _ARRAYS.get(self.matrices)
 
     def stored(self, fresh: Sequence[bool]) -> tuple[int, ...]:
         """The parameters that a gate with these fresh wires stores."""
@@ -283,9 +291,7 @@ def _free_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
     return _so4_matrices(_so4_start(fresh, generator)).flatten(1)
 
 
-CARTAN = GateFamily(
-    "cartan", 4, _cartan_operations, cartan_matrices, minimal=(0, 2, 3), start=_cartan_start, arrays=cartan_arrays
-)
+CARTAN = GateFamily("cartan", 4, _cartan_operations, cartan_matrices, minimal=(0, 2, 3), start=_cartan_start)
 SO4 = GateFamily("so4", 6, _so4_operations, _so4_matrices, start=_so4_start)
 SU4 = GateFamily("su4", 15, _su4_operations, _su4_matrices, real=False, start=_su4_start)
 CARTAN_SU4 = GateFamily(
@@ -314,7 +320,6 @@ WIDE = tuple(
         orthogonal_operations,
         orthogonal_matrices,
         start=orthogonal_start,
-        arrays=orthogonal_arrays,
         identity=tuple(float(k % (2**sites + 1) == 0) for k in range(4**sites)),
         sites=sites,
         columns=True,

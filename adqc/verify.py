@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adqc.brickwall import BrickWall, free_memory
+from adqc.brickwall import BrickWall
 from adqc.circuit import tensor_from_pennylane, tensor_from_quimb
 from adqc.config import ROUTES
 from adqc.engine.arrange import to_tensor
 from adqc.layer_oracle import example_input, expected_output
 from adqc.matrix_free import find_chain
+from adqc.memory import free_memory
 from adqc.nn import PAIRS
 from adqc.qasm import card, from_qasm, to_qasm
 from adqc.readers import READERS, missing_package

@@ -7,8 +7,9 @@ import torch
 
 import adqc
 from adqc import at_once
-from adqc.at_once import build_at_once
+from adqc.at_once import build_at_once, pieces_at_once
 from adqc.gates import FAMILIES
+from adqc.matrix_free import find_chain
 
 WITH_ARRAYS = [name for name, family in FAMILIES.items() if family.arrays is not None]
 
@@ -123,10 +124,30 @@ def test_parameters_changed_before_the_backward_pass_are_noticed():
 
 def test_it_is_what_a_small_circuit_takes(monkeypatch):
     calls = []
-    own = at_once._build
-    monkeypatch.setattr(at_once, "_build", lambda *given: calls.append(1) or own(*given))
+    own = at_once._make
+    monkeypatch.setattr(at_once, "_make", lambda *given: calls.append(1) or own(*given))
     wall = make(dtype=torch.float32)
     wall().sum().backward()
     with torch.no_grad():
         wall()
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("gate", ["cartan", "o8"])
+@pytest.mark.parametrize("layout", ["rows-first", "interleaved"])
+@pytest.mark.parametrize("batch", [1, 300])
+def test_pieces_and_their_gradients_are_those_made_in_steps(gate, layout, batch):
+    options = {"depth": 1, "wiring": "staircase"} if gate == "o8" else {"depth": 3}
+    wall = make(gate, (12, 20), layout=layout, **options)
+    chain = find_chain(wall, batch, use="linear", kept=False)
+    params = [wall.gates, wall.scale]
+    found, due = pieces_at_once(wall, *params, chain), wall.pieces_in_steps(chain, *params)
+    seeds = [torch.randn_like(piece) for piece in due]
+    for own, expected in zip(found, due, strict=True):
+        torch.testing.assert_close(own, expected, rtol=0, atol=1e-12)
+    for own, expected in zip(*(torch.autograd.grad(pieces, params, seeds) for pieces in (found, due)), strict=True):
+        torch.testing.assert_close(own, expected, rtol=0, atol=1e-11)
+    assert torch.autograd.gradgradcheck(
+        lambda gates, scale: tuple(pieces_at_once(wall, gates, scale, chain)),
+        [value.detach().clone().requires_grad_() for value in params],
+    )

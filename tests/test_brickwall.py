@@ -14,7 +14,7 @@ import pytest
 import torch
 from route_suite import CASES, TWO_QUBIT, WIDE_CASES, Case, make_wall
 
-from adqc import brickwall, engine
+from adqc import engine, memory
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.engine import statevector
@@ -354,11 +354,11 @@ def test_a_wall_too_large_for_memory_is_refused_before_it_is_built(route, monkey
 
 
 def test_the_limit_counts_the_bytes_of_an_entry(monkeypatch):
-    monkeypatch.setattr(brickwall, "free_memory", lambda device: 2**31)
+    monkeypatch.setattr(memory, "free_memory", lambda device: 2**31)
     like = torch.zeros(1)
-    brickwall.check_memory(BrickWall((2**14, 2**14)).layout, like)
+    memory.check_memory(BrickWall((2**14, 2**14)).layout, like)
     with pytest.raises(MemoryError, match=f"{2**31:,} bytes"):
-        brickwall.check_memory(BrickWall((2**14, 2**14)).layout, like.double())
+        memory.check_memory(BrickWall((2**14, 2**14)).layout, like.double())
 
 
 def test_import_is_cheap():

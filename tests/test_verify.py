@@ -247,13 +247,13 @@ def test_gradients_are_compared_where_the_caller_wants_none(context):
 
 
 def test_a_wrong_value_is_found(monkeypatch):
-    true_build = engine.build
+    true_build = BrickWall.build
 
-    def build(gates, wiring, layout, **options):
-        tensor = true_build(gates, wiring, layout, **options)
+    def build(wall, *numbers, **options):
+        tensor = true_build(wall, *numbers, **options)
         return tensor * (1 + 1e-7) if options["route"] != "gates" else tensor
 
-    monkeypatch.setattr("adqc.engine.build", build)
+    monkeypatch.setattr(BrickWall, "build", build)
     found = verify(BrickWall((4, 4)), show=False)
     assert not found.passed
     assert found.largest == pytest.approx(1e-7, rel=1e-3)
@@ -263,13 +263,13 @@ def test_a_wrong_value_is_found(monkeypatch):
 
 
 def test_a_wrong_gradient_is_found(monkeypatch):
-    true_build = engine.build
+    true_build = BrickWall.build
 
-    def build(gates, wiring, layout, **options):
-        tensor = true_build(gates, wiring, layout, **options)
+    def build(wall, *numbers, **options):
+        tensor = true_build(wall, *numbers, **options)
         return tensor + 1e-3 * (tensor - tensor.detach()) if options["route"] != "gates" else tensor
 
-    monkeypatch.setattr("adqc.engine.build", build)
+    monkeypatch.setattr(BrickWall, "build", build)
     found = verify(BrickWall((4, 4)), show=False)
     assert not found.passed
     wrong = by_route(found, "halves")

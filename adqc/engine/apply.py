@@ -4,37 +4,53 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding, pad
 
-from adqc.arrays import is_traced, own_backward
+from adqc.arrays import Array, is_traced, own_backward, turn
 from adqc.engine.chain import Chain
 from adqc.engine.products import apply_to_middle, pull_matrix, spread
 
 # Bytes that inputs may take up between the pieces, at least and at most: as much as half of the batch itself takes, but
 # no more than cores keep near them. And how many inputs go through together at least, as narrower products are slow.
 AT_ONCE, AT_MOST, LEAST = 2**20, 2**22, 8
+# A piece's bond, rows, columns and bond as forwards products take them, and back.
+FORWARDS, BACK = (1, 3, 0, 2), (2, 0, 3, 1)
 
 
-def as_matrices(pieces: Sequence[Tensor], chain: Chain) -> list[Tensor]:
+def as_matrices(pieces: Sequence[Array], chain: Chain) -> list[Array]:
     """The pieces as the matrices that :func:`apply_chain` multiplies by, in the order in which it does.
 
     Args:
-        pieces: (left bonds, rows · columns, right bonds) each.
+        pieces: (left bonds, rows · columns, right bonds) each; complex ones as tensors only.
         chain: The chain that they were made for.
     """
-    found = []
-    if pieces[0].is_complex():
+    found: list[Array] = []
+    if isinstance(pieces[0], Tensor) and pieces[0].is_complex():
         pieces = [_as_real(piece, k == 0, k == len(pieces) - 1) for k, piece in enumerate(pieces)]
     for piece, rows, columns in zip(pieces, chain.rows, chain.columns, strict=True):
         left, _, right = piece.shape
-        axes = (0, 1, 2, 3) if chain.backwards else (1, 3, 0, 2)
-        size = (left * rows, columns * right) if chain.backwards else (rows * right, left * columns)
-        found.append(piece.reshape(left, rows, columns, right).permute(axes).reshape(size))
+        if chain.backwards:
+            found.append(piece.reshape(left * rows, columns * right))
+        else:
+            found.append(turn(piece.reshape(left, rows, columns, right), FORWARDS).reshape(rows * right, -1))
     return found[::-1] if chain.backwards else found
+
+
+def pull_pieces(grads: Sequence[Array], chain: Chain) -> list[Array]:
+    """The gradients of real pieces from those of what :func:`as_matrices` made of them."""
+    found: list[Array] = []
+    borders = pairwise((1, *chain.bonds, 1))
+    ordered = grads[::-1] if chain.backwards else grads
+    for grad, rows, columns, (left, right) in zip(ordered, chain.rows, chain.columns, borders, strict=True):
+        if not chain.backwards:
+            grad = turn(grad.reshape(rows, right, left, columns), BACK)
+        found.append(grad.reshape(left, rows * columns, right))
+    return found
 
 
 def _as_real(piece: Tensor, first: bool, last: bool) -> Tensor:

@@ -24,12 +24,12 @@ from adqc.arrays import (
     own_backward,
     silently,
     swap,
+    turn,
 )
 from adqc.constants import constant
 from adqc.engine.arrange import permute_axes
 from adqc.engine.column_blocks import Made, build_slices, pull_slices
 from adqc.engine.columns import Columns
-from adqc.engine.join import Join, join_arrays, pull_join
 from adqc.engine.pieces import Step
 from adqc.engine.train import Train, absorb, build_cores, pull_cores
 
@@ -65,31 +65,27 @@ def _pair_up(start: Tensor, columns: Columns) -> Tensor:
     return (pair[:, 0, :, None] * pair[:, 1, None, :]).reshape(columns.count, 4, 1)
 
 
-def contract_joined(
-    gates: NumpyArray, plan: Columns | Train, join: Join, scale: NumpyArray
-) -> tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]:
-    """Two pieces and their product, on arrays.
+def contract_arrays(
+    gates: NumpyArray, plan: Columns | Train, scale: NumpyArray
+) -> tuple[list[NumpyArray], Callable[[Sequence[NumpyArray]], tuple[NumpyArray, NumpyArray]]]:
+    """All pieces, on arrays.
 
     Args:
-        gates: (G, 2^k, 2^k), real.
-        plan: How its two pieces are contracted.
-        join: How they are joined.
-        scale: (1,), multiplies the product.
+        gates: (G, 2^k, 2^k).
+        plan: How they are contracted.
+        scale: (1,), multiplies the first piece.
 
     Returns:
-        An array of ``join.kept``, and what makes the gradients of gates and scale of its own.
+        The pieces, as of :func:`contract`, and what makes the gradients of gates and scale of theirs.
     """
     pieces, made, groups, operands = _contract(gates, plan, None, scale)
-    found, sides = join_arrays(*as_halves(pieces), join)
 
-    def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
-        halves = pull_join(grad, sides, join)
-        grads = [half.reshape(piece.shape) for half, piece in zip(halves, plan.pieces, strict=True)]
+    def pull(grads: Sequence[NumpyArray]) -> tuple[NumpyArray, NumpyArray]:
         pulled, _, pulled_scale = _pull_all(grads, plan, (made, groups, operands), scale=True)
         assert pulled_scale is not None, "a scale was given"
         return pulled.reshape(gates.shape), pulled_scale
 
-    return found, pull
+    return pieces, pull
 
 
 def as_halves(pieces: Sequence[Array]) -> tuple[Array, Array]:
@@ -181,8 +177,7 @@ def _apply(block: Array, x: Array, step: Step) -> Array:
 def _turn(x: Array, back: Sequence[int]) -> Array:
     """A piece's three axes in the order of its bonds and outputs."""
     first: int = x.ndim - 3
-    axes = (*range(first), *(first + axis for axis in back))
-    return x.permute(axes) if isinstance(x, Tensor) else x.transpose(axes)
+    return turn(x, (*range(first), *(first + axis for axis in back)))
 
 
 def _pull_piece(
