@@ -47,6 +47,8 @@ class BrickWall(nn.Module):
         scale: The number that multiplies the unit-norm state, ().
         shape: Shape of the tensor.
         state: The product state to begin with, (Q, 2), for ``free``; else None.
+        slots: Where the stored parameters stand among all p of every gate; None where all are stored.
+        every: Of so many columns of a wide gate only the first is stored, in all gates.
 
     Raises:
         ValueError: If the shape is empty, the layout is no permutation of its bits, or ``start`` does not fit.
