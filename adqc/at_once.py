@@ -21,6 +21,7 @@ from adqc.engine.contract import as_halves, contract_arrays
 from adqc.engine.join import Join, join_arrays, pull_join
 from adqc.engine.materialise import make_plan
 from adqc.engine.train import Train
+from adqc.memory import check_memory
 
 if TYPE_CHECKING:
     from adqc.brickwall import BrickWall
@@ -43,12 +44,16 @@ def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> 
 
     Returns:
         A tensor of ``wall.layout.shape``.
+
+    Raises:
+        MemoryError: If it would not fit in memory.
     """
     if route not in ROUTES or not _is_small(wall, gates, scale):
         return None
     plan = make_plan(wall.wiring, wall.layout, route)
     if plan.tail is not None or plan.join is None or plan.join.in_blocks:
         return None
+    check_memory(wall.layout, gates)
 
     def in_steps(gates: Tensor, scale: Tensor) -> Sequence[Tensor]:
         return (wall.build_in_steps(gates, scale),)

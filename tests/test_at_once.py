@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import adqc
-from adqc import at_once
+from adqc import at_once, memory
 from adqc.at_once import build_at_once, pieces_at_once
 from adqc.gates import FAMILIES
 from adqc.matrix_free import find_chain
@@ -120,6 +120,14 @@ def test_parameters_changed_before_the_backward_pass_are_noticed():
         wall.gates.add_(1.0)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.backward()
+
+
+def test_small_halves_of_a_large_weight_are_refused_before_it_is_built(monkeypatch):
+    wall = make(shape=(2**15, 2**15), depth=2, layout="rows-first", dtype=torch.float32)
+    monkeypatch.setattr(memory, "free_memory", lambda device: 2**31)
+    monkeypatch.setattr(at_once, "_make", lambda *_: pytest.fail("memory was asked for"))
+    with pytest.raises(MemoryError, match=f"{2**32:,} bytes"):
+        wall()
 
 
 def test_it_is_what_a_small_circuit_takes(monkeypatch):
