@@ -16,7 +16,16 @@ from torch import Tensor, nn
 
 from adqc.brickwall import BrickWall
 from adqc.engine import describe_route
-from adqc.matrix_free import choose, find_chain, predict, predict_built, predict_turned, turned_linear, turns_input
+from adqc.matrix_free import (
+    choose,
+    find_chain,
+    predict,
+    predict_built,
+    predict_turned,
+    round_batch,
+    turned_linear,
+    turns_input,
+)
 from adqc.tables import make_table, to_text
 
 # A layer is used in three situations; whether a backward pass follows, and whether what is built is kept.
@@ -99,7 +108,7 @@ def explain(layer: nn.Module, batch: int | Tensor, *, measure: bool = True) -> E
     use, x, count = _prepare(layer, wall, batch)
     ways = []
     for situation, (training, kept) in SITUATIONS.items():
-        rounded = 1 << max(0, count - 1).bit_length()
+        rounded = round_batch(count)
         chain = find_chain(wall, rounded, use=use, kept=kept)
         taken = choose(wall, count, use=use, kept=kept, training=training)
         turned = predict_turned(wall, rounded, kept=kept, training=training) if use == "linear" else None

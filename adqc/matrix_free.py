@@ -35,8 +35,7 @@ def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool)
     route = wall.config.route
     if route not in ("auto", "matrix-free"):
         return None
-    # Few sizes, so that few plans are made: what is right for one batch is right for one a little larger.
-    rounded = 1 << max(0, batch - 1).bit_length()
+    rounded = round_batch(batch)
     chain = find_chain(wall, rounded, use=use, kept=kept)
     if route == "matrix-free":
         if chain is None:
@@ -50,6 +49,11 @@ def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool)
         return None
     free, built = predict(wall, chain, rounded, use=use, kept=kept, training=training)
     return chain if free < built else None
+
+
+def round_batch(batch: int) -> int:
+    """Few sizes, so that few plans are made: what is right for one batch is right for one a little larger."""
+    return 1 << max(0, batch - 1).bit_length()
 
 
 def find_chain(wall: BrickWall, batch: int, *, use: str, kept: bool) -> Chain | None:
@@ -93,6 +97,7 @@ def turns_input(wall: BrickWall, batch: int, *, kept: bool, training: bool) -> b
     """Whether a linear layer turns its input into coefficients of cosines; else its weight is made from them."""
     if wall.config.route != "auto":
         return False
+    batch = round_batch(batch)
     turned = predict_turned(wall, batch, kept=kept, training=training)
     return turned is not None and turned < predict_built(wall, batch, use="linear", kept=kept, training=training)
 

@@ -71,6 +71,8 @@ def orthonormal_arrays(entries: NumpyArray, *, every: int = 1) -> tuple[NumpyArr
 
 
 class _Orthonormalise(torch.autograd.Function):
+    """:func:`orthonormal_arrays` in one step of autograd."""
+
     @staticmethod
     def forward(ctx: Any, entries: Tensor, every: int) -> Tensor:
         found, ctx.pull = orthonormal_arrays(as_array(entries), every=every)

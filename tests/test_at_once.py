@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -99,6 +101,19 @@ def test_who_looks_on_sees_plain_functions():
 def test_other_circuits_go_on_as_before(wall):
     assert build(wall) is None
     assert wall().isfinite().all()
+
+
+def test_gates_of_other_matrices_are_not_taken_for_the_familys_own():
+    class Doubled:
+        __hash__ = None
+
+        def __call__(self, params):
+            return FAMILIES["cartan"].matrices(2 * params)
+
+    family = dataclasses.replace(FAMILIES["cartan"], name="doubled", matrices=Doubled())
+    wall = adqc.BrickWall((12, 20), adqc.Circuit(gate=family), dtype=torch.float64)
+    assert build(wall) is None
+    assert (wall() - wall("gates")).abs().max() < 1e-12
 
 
 def test_only_what_is_needed_gets_a_gradient():
