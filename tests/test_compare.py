@@ -14,7 +14,7 @@ from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.experiments import training
 from adqc.experiments.compare import Comparison, Settings, _Choice
-from adqc.experiments.compare_page import to_markdown
+from adqc.experiments.compare_page import describe, leave_out, to_markdown
 from adqc.experiments.data import read
 from adqc.experiments.depths import choose_depths, choose_widths, count, dimension
 from adqc.experiments.methods import ALL, FLAT, TITLES
@@ -226,6 +226,27 @@ def test_every_output_of_the_small_vgg_begins_with_one_input(budget):
         most = size.max(1).values
         assert (most > 0).all()
         torch.testing.assert_close(most, size.sum(1), rtol=1e-5, atol=0)
+
+
+def test_a_picture_leaves_out_and_names_what_would_press_the_rest_together(finished):
+    _, found = finished
+    levels = {"frozen at random": 80.0, "dense network": 90.0}
+    series = {"hashing": [(300, 85.0, 0.1), (600, 74.9, 0.1)], "low rank": [(300, 60.0, 2.0)], "CP": [(300, 75.0, 1.0)]}
+    shown, said = leave_out(series, levels)
+    assert shown == {"hashing": [(300, 85.0, 0.1)], "CP": [(300, 75.0, 1.0)]}
+    assert said == " Not shown, below 75.0 %: hashing, low rank."
+    for other in ({}, {"frozen at random": 80.0}, {"frozen at random": 90.0, "dense network": 80.0}):
+        assert leave_out(series, other) == (series, "")
+
+    rows = [
+        {"method": method, "budget": 300, "parameters": 300, "accuracy": accuracy, "deviation": 0.0, "seeds": 1}
+        for method, accuracy in (("frozen", 80.0), ("dense", 90.0), ("hashing", 85.0), ("low-rank", 20.0))
+    ]
+    filled = [{**found["rows"][0], **row} for row in rows]
+    picture = describe({**found, "rows": filled})["parts"][0]["pictures"][0]
+    assert list(picture["series"]) == ["hashing"]
+    assert picture["caption"].endswith("Not shown, below 75.0 %: low rank.")
+    assert picture["front"] == [[300, 85.0]]
 
 
 def test_another_recipe_in_the_same_folder_is_refused(finished):

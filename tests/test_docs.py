@@ -111,8 +111,8 @@ def test_links_lead_to_files(page):
 def test_pictures_are_what_the_script_draws():
     pictures = runpy.run_path(str(DOCS / "pictures.py"))["PICTURES"]
     drawn = {name: draw() for name, draw in pictures.items()}
-    # The plots of the benchmarks are drawn from measured figures, see test_benchmarks.
-    paths = [path for path in (DOCS / "pictures").glob("*.svg") if not path.stem.startswith("bench-")]
+    # The plots of benchmarks and tables are drawn from measured figures, see test_benchmarks and test_results.
+    paths = [path for path in (DOCS / "pictures").glob("*.svg") if not path.stem.startswith(("bench-", "table-"))]
     kept = {path.stem: path.read_text(encoding="utf-8") for path in paths}
     assert kept == drawn, "run: python docs/pictures.py"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -25,12 +26,21 @@ def script(monkeypatch):
     sys.modules.pop("tables", None)
 
 
+def _words(svg: str) -> list[str]:
+    return re.findall(r'aria-label="([^"]*)"', svg) + re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
 def test_the_tables_show_the_stored_results(script):
     tables = script("tables")
     page = (RESULTS / "tables.md").read_text(encoding="utf-8")
     for name, (budgets, seeds, starts, methods, _) in tables["TABLES"].items():
         found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         assert tables["render"](found) in page
+        # Positions depend on matplotlib's version, words do not.
+        drawn = (RESULTS.parent / "pictures" / f"table-{name}.svg").read_text(encoding="utf-8")
+        assert "test accuracy, %" in _words(drawn)
+        assert "--s0:#" in drawn
+        assert _words(drawn) == _words(tables["draw_alone"](found))
         settings = found["settings"]
         assert (tuple(settings["budgets"]), settings["seeds"], tuple(settings["starts"])) == (budgets, seeds, starts)
         assert tuple(settings["rates"]) == tables["OTHER_RATES"].get(name, tables["RATES"])

@@ -60,9 +60,36 @@ def find_front(points: Sequence[Sequence[float]]) -> list[list[float]]:
     return front
 
 
-def describe(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The comparison as a page: tables and pictures for :func:`adqc.experiments.page.write_page`."""
-    heads, rows = table(found)
+def leave_out(
+    series: Mapping[str, Sequence[Sequence[float]]], levels: Mapping[str, float]
+) -> tuple[dict[str, list[Sequence[float]]], str]:
+    """The points that a picture has room for, and a sentence that names the methods of the others.
+
+    Methods far below layers frozen at random would press all others into a narrow band: those that are further below
+    them than half of what the dense network is above them are left out.
+
+    Args:
+        series: Name of each method and its points: parameters, accuracy, deviation.
+        levels: Accuracy of the methods that do not depend on the budget; all points stay where one of the two is not
+            there.
+
+    Example:
+        >>> levels = {TITLES["frozen"]: 80.0, TITLES["dense"]: 90.0}
+        >>> leave_out({"hashing": [(300, 85.0, 0.1)], "low rank": [(300, 60.0, 2.0)]}, levels)
+        ({'hashing': [(300, 85.0, 0.1)]}, ' Not shown, below 75.0 %: low rank.')
+    """
+    frozen, dense = levels.get(TITLES["frozen"]), levels.get(TITLES["dense"])
+    if frozen is None or dense is None or dense <= frozen:
+        return {name: list(points) for name, points in series.items()}, ""
+    floor = frozen - (dense - frozen) / 2
+    shown = {name: [point for point in points if point[1] >= floor] for name, points in series.items()}
+    gone = [name for name, points in series.items() if len(shown[name]) < len(points)]
+    sentence = f" Not shown, below {floor:.1f} %: {', '.join(gone)}." if gone else ""
+    return {name: points for name, points in shown.items() if points}, sentence
+
+
+def picture(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Accuracy of each method against its parameters, for :func:`adqc.experiments.page.draw`."""
     series: dict[str, list[list[float]]] = {}
     levels = {}
     for row in found["rows"]:
@@ -74,28 +101,34 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
             # The narrow network and frozen circuits stand at the budget that they share with the others.
             point = [row["parameters"] or row["budget"], row["accuracy"], row["deviation"]]
             series.setdefault(TITLES[row["method"]], []).append(point)
-    layers, seeds = ", ".join(found["layers"]), found["settings"]["seeds"]
-    names = list(dict.fromkeys(TITLES[row["method"]] for row in found["rows"]))
+    seeds = found["settings"]["seeds"]
+    shown, missing = leave_out(series, levels)
+    return {
+        "series": shown,
+        "names": _names(found),
+        "levels": levels,
+        "what": "test accuracy, %",
+        "against": "parameters in the layers",
+        "log": True,
+        "front": find_front([place[:2] for own in series.values() for place in own]),
+        "alt": f"Test accuracy of each method against its parameters, {found['title']}",
+        "caption": f"Mean and standard deviation over {seeds} seed{'s' * (seeds > 1)}.{missing}",
+    }
+
+
+def _names(found: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(TITLES[row["method"]] for row in found["rows"]))
+
+
+def describe(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The comparison as a page: tables and pictures for :func:`adqc.experiments.page.write_page`."""
+    heads, rows = table(found)
+    layers = ", ".join(found["layers"])
     return {
         "intro": f"{layers}: {found['weights']:,} weights, replaced by each method within each budget. All start from "
         f"the same dense network and train on the same schedule; epochs: {found['recipe']['finetune']['epochs']}.",
         "parts": [
-            {
-                "title": "Accuracy against parameters",
-                "pictures": [
-                    {
-                        "series": series,
-                        "names": names,
-                        "levels": levels,
-                        "what": "test accuracy, %",
-                        "against": "parameters in the layers",
-                        "log": True,
-                        "front": find_front([place[:2] for own in series.values() for place in own]),
-                        "alt": f"Test accuracy of each method against its parameters, {found['title']}",
-                        "caption": f"Mean and standard deviation over {seeds} seed{'s' * (seeds > 1)}.",
-                    }
-                ],
-            },
+            {"title": "Accuracy against parameters", "pictures": [picture(found)]},
             {
                 "title": "Training",
                 "pictures": [
@@ -104,7 +137,7 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
                             TITLES[method]: [[epoch, value, 0.0] for epoch, value in enumerate(values, 1)]
                             for method, values in found["curves"].items()
                         },
-                        "names": names,
+                        "names": _names(found),
                         "what": "test accuracy, %",
                         "against": "epoch of stage 2",
                         "alt": f"Test accuracy of each method after each epoch, {found['title']}",

@@ -19,7 +19,7 @@ from adqc.brickwall import BrickWall
 INK, GRID = "#010203", "#010204"
 SERIES = tuple(f"#0102{k:02x}" for k in range(16, 26))
 COLORS = {INK: "currentColor", GRID: "var(--line)", **{color: f"var(--s{k})" for k, color in enumerate(SERIES)}}
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h")
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "d")
 LARGEST_SIDE = 400
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)))
 

@@ -14,10 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from adqc.experiments.compare import Comparison, Settings
+from adqc.experiments.compare_page import picture
 from adqc.experiments.methods import CIRCUITS, FAMILIES, FLAT, TITLES
+from adqc.experiments.page import draw
 from adqc.experiments.recipe import load_recipe
 
 HERE = Path(__file__).parent
+PICTURES = HERE.parent / "pictures"
+# Colours that can be read on a light and on a dark page.
+GREY = "#79818c"
+COLORS = (
+    "#5574e8", "#e8590c", "#2f9e44", "#ae3ec9", "#8d949b", "#1098ad", "#d6336c", "#74a816", "#e69500", "#6b7684",
+)  # fmt: skip
 FC2 = (
     "dense.epochs=3", "finetune.epochs=4", 'finetune.schedule="one-cycle"', "finetune.lr=1e-2",
     "finetune.batch_size=64",
@@ -78,7 +86,17 @@ def render(found: dict[str, Any]) -> str:
         plain = [method for method in methods if method != "cosine-train"]
         cells = [margin(rows, plain, budget) for budget in budgets]
         lines.append(f"| less best rival without cosines | {' | '.join(cells)} |")
+    shown = picture(found)
+    lines += ["", f"![{shown['alt']}](../pictures/table-{found['name']}.svg)", "", shown["caption"]]
     return "\n".join(lines) + "\n"
+
+
+def draw_alone(found: dict[str, Any]) -> str:
+    """The picture of a table as a file of its own, which brings the colours that a page would give it."""
+    svg = draw(picture(found)).replace("font-family: inherit", "font-family: system-ui, sans-serif")
+    colors = ";".join(f"--s{k}:{color}" for k, color in enumerate(COLORS))
+    style = f"<style>svg{{color:{GREY};--line:{GREY}55;{colors}}}</style>"
+    return svg.replace(">", f">{style}", 1) + "\n"
 
 
 def cell(row: dict[str, Any] | None) -> str:
@@ -122,6 +140,8 @@ def write(names: list[str], *, data: str | None = None) -> None:
     for name in names:
         (HERE / f"{name}.json").write_text(json.dumps(make(name, data=data), indent=1) + "\n")
     all_found = [json.loads((HERE / f"{name}.json").read_text()) for name in TABLES if (HERE / f"{name}.json").exists()]
+    for found in all_found:
+        (PICTURES / f"table-{found['name']}.svg").write_text(draw_alone(found))
     (HERE / "tables.md").write_text(INTRODUCTION + "\n".join(render(found) for found in all_found))
 
 
