@@ -3,6 +3,8 @@
 A circuit's qubits then carry the bits of a frequency rather than those of a position. Filters that learn from images
 are smooth: their low frequencies hold nearly all of them, and a circuit of fewer qubits stands for the same weight. The
 basis is that of the cosine transform (DCT-II, orthonormal); it has no parameters.
+
+Source: Ahmed, Natarajan, Rao, IEEE Trans. Computers C-23 (1974) 90.
 """
 
 from __future__ import annotations
@@ -23,28 +25,6 @@ from adqc.engine.products import apply_to_middle
 
 # Neighbouring axes are turned by one matrix where it has few entries: many tiny products take longer.
 FEW = 1024
-
-
-def cosines(size: int, kept: int, like: Tensor) -> Tensor:
-    """The lowest frequencies of the orthonormal cosine transform, in the dtype and on the device of ``like``.
-
-    Args:
-        size: Number of places of the axis.
-        kept: Number of frequencies, at most as many.
-        like: Gives dtype and device.
-
-    Returns:
-        (kept, size), orthonormal rows; not to be written to.
-
-    Example:
-        >>> import torch
-        >>> rows = cosines(28, 16, torch.zeros((), dtype=torch.float64))
-        >>> bool(torch.allclose(rows @ rows.T, torch.eye(16, dtype=torch.float64)))
-        True
-
-    Source: Ahmed, Natarajan, Rao, IEEE Trans. Computers C-23 (1974) 90.
-    """
-    return fixed(_rows((size,), (kept,)), like)
 
 
 @plans
@@ -81,8 +61,7 @@ def from_cosines(tensor: Tensor, axes: Sequence[int], frequencies: Sequence[int]
         A tensor of shape ``axes``.
     """
     for first, last in _find_runs(axes, frequencies):
-        rows = fixed(_rows(tuple(axes[first:last]), tuple(frequencies[first:last])), tensor)
-        tensor = _turn(tensor, first, last, rows.mT, axes)
+        tensor = _turn(tensor, first, last, _find_rows(axes, frequencies, first, last, tensor).mT, axes)
     return tensor
 
 
@@ -91,8 +70,7 @@ def to_cosines(tensor: Tensor, frequencies: Sequence[int]) -> Tensor:
     axes = tensor.shape
     # From the last axis on, as the product there is one large one, and leaves less to those in the middle.
     for first, last in reversed(list(_find_runs(axes, frequencies))):
-        rows = fixed(_rows(tuple(axes[first:last]), tuple(frequencies[first:last])), tensor)
-        tensor = _turn(tensor, first, last, rows, frequencies)
+        tensor = _turn(tensor, first, last, _find_rows(axes, frequencies, first, last, tensor), frequencies)
     return tensor
 
 
@@ -116,6 +94,11 @@ def _find_runs(axes: Sequence[int], frequencies: Sequence[int]) -> Iterator[tupl
         if entries:
             yield first, last
         first = last
+
+
+def _find_rows(axes: Sequence[int], frequencies: Sequence[int], first: int, last: int, like: Tensor) -> Tensor:
+    """The lowest frequencies of these axes, (their product, the axes' product), as ``like``; not to be written to."""
+    return fixed(_rows(tuple(axes[first:last]), tuple(frequencies[first:last])), like)
 
 
 def _turn(tensor: Tensor, first: int, last: int, matrix: Tensor, sizes: Sequence[int]) -> Tensor:

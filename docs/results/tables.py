@@ -47,7 +47,7 @@ TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], 
     "fc2-fashion": ((300, 600, 1200), 3, ("fitted", "random"), (*OWN, "free", *RIVALS), FC2),
     "lenet5-mnist": ((700, 1400), 3, ("fitted", "random"), (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "lenet5-fashion": ((700, 1400), 3, ("fitted", "random"), (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
-    "small-vgg-cifar10": ((600, 1200), 3, ("random",), (*OWN, "cartan", "free", *RIVALS, *CONVOLUTIONS), VGG),
+    "small-vgg-cifar10": ((600, 1200), 3, ("random",), (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), VGG),
     "small-vgg-mean-cifar10": ((600, 1200), 3, ("random",), ("wide", *PLAIN), VGG),
 }  # fmt: skip
 RATES = (0.01, 0.03)
