@@ -90,7 +90,8 @@ def fit_outputs_(
     Raises:
         ValueError: If the model has no circuit, ``dense`` lacks one of its layers or has it in another shape, there are
             no batches or they are one tensor, ``steps`` or ``lr`` is out of range, or the trained network's outputs are
-            not finite. The model is then as it was.
+            not finite. The model is then as it was, and so it is where the network does not take a batch: its own error
+            then has a note that tells which.
 
     Example:
         >>> import adqc
@@ -196,8 +197,13 @@ def _listen(model: nn.Module, layers: Mapping[str, nn.Module], batches: Sequence
 
     handles = [layer.register_forward_hook(partial(note, name), with_kwargs=True) for name, layer in layers.items()]
     try:
-        for batch in batches:
-            model(batch.to(place) if isinstance(batch, Tensor) else batch)
+        for number, batch in enumerate(batches, 1):
+            try:
+                model(batch.to(place) if isinstance(batch, Tensor) else batch)
+            except Exception as error:
+                seen = f"a tensor of shape {tuple(batch.shape)}" if isinstance(batch, Tensor) else type(batch).__name__
+                error.add_note(f"fit_outputs_ gave the network batch {number}, {seen}, which it does not take")
+                raise
     finally:
         for handle in handles:
             handle.remove()

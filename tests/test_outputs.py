@@ -186,6 +186,16 @@ def test_bad_input_leaves_the_model_as_it_was(case: str) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+def test_a_batch_that_the_network_does_not_take_is_named() -> None:
+    model, dense, batches = make()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(RuntimeError) as caught:
+        adqc.fit_outputs_(model, dense, [batches[0], torch.zeros(5, 3)], steps=2, progress=False)
+    (note,) = caught.value.__notes__
+    assert note == "fit_outputs_ gave the network batch 2, a tensor of shape (5, 3), which it does not take"
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
 def test_ctrl_c_leaves_the_model_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     model, dense, batches = make()
     before = copy.deepcopy(model.state_dict())
