@@ -237,11 +237,14 @@ def test_a_picture_leaves_out_and_names_what_would_press_the_rest_together(finis
     assert said == " Not shown, below 75.0 %: hashing, low rank."
     for other in ({}, {"frozen at random": 80.0}, {"frozen at random": 90.0, "dense network": 80.0}):
         assert leave_out(series, other) == (series, "")
+    low = {"low rank": [(300, 60.0, 2.0)]}
+    assert leave_out(low, levels) == (low, "")
 
     rows = [
         {"method": method, "budget": 300, "parameters": 300, "accuracy": accuracy, "deviation": 0.0, "seeds": 1}
         for method, accuracy in (("frozen", 80.0), ("dense", 90.0), ("hashing", 85.0), ("low-rank", 20.0))
     ]
+    rows[-1] |= {"budget": 200, "parameters": 200}
     filled = [{**found["rows"][0], **row} for row in rows]
     picture = describe({**found, "rows": filled})["parts"][0]["pictures"][0]
     assert list(picture["series"]) == ["hashing"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,17 +72,17 @@ def leave_out(
     Args:
         series: Name of each method and its points: parameters, accuracy, deviation.
         levels: Accuracy of the methods that do not depend on the budget; all points stay where one of the two is not
-            there.
+            there, or all lie so low.
 
     Example:
         >>> levels = {TITLES["frozen"]: 80.0, TITLES["dense"]: 90.0}
         >>> leave_out({"hashing": [(300, 85.0, 0.1)], "low rank": [(300, 60.0, 2.0)]}, levels)
         ({'hashing': [(300, 85.0, 0.1)]}, ' Not shown, below 75.0 %: low rank.')
     """
-    frozen, dense = levels.get(TITLES["frozen"]), levels.get(TITLES["dense"])
-    if frozen is None or dense is None or dense <= frozen:
-        return {name: list(points) for name, points in series.items()}, ""
-    floor = frozen - (dense - frozen) / 2
+    frozen, dense = levels.get(TITLES["frozen"], math.inf), levels.get(TITLES["dense"], -math.inf)
+    floor = frozen - (dense - frozen) / 2 if frozen < dense else -math.inf
+    if all(point[1] < floor for points in series.values() for point in points):
+        floor = -math.inf
     shown = {name: [point for point in points if point[1] >= floor] for name, points in series.items()}
     gone = [name for name, points in series.items() if len(shown[name]) < len(points)]
     sentence = f" Not shown, below {floor:.1f} %: {', '.join(gone)}." if gone else ""
@@ -110,7 +111,7 @@ def picture(found: Mapping[str, Any]) -> dict[str, Any]:
         "what": "test accuracy, %",
         "against": "parameters in the layers",
         "log": True,
-        "front": find_front([place[:2] for own in series.values() for place in own]),
+        "front": find_front([place[:2] for own in shown.values() for place in own]),
         "alt": f"Test accuracy of each method against its parameters, {found['title']}",
         "caption": f"Mean and standard deviation over {seeds} seed{'s' * (seeds > 1)}.{missing}",
     }
