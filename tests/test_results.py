@@ -7,6 +7,7 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -40,6 +41,7 @@ def test_the_tables_show_the_stored_results(script):
         drawn = (RESULTS.parent / "pictures" / f"table-{name}.svg").read_text(encoding="utf-8")
         assert "test accuracy, %" in _words(drawn)
         assert "--s0:#" in drawn
+        ElementTree.fromstring(drawn)
         assert _words(drawn) == _words(tables["draw_alone"](found))
         settings = found["settings"]
         assert (tuple(settings["budgets"]), settings["seeds"], tuple(settings["starts"])) == (budgets, seeds, starts)
