@@ -12,16 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from adqc.gates import ODD_Y, PAULI_WORDS, _pauli
-
-# The quaternion units 1, i, j, k of either factor.
-LEFT_WORDS = ("YI", "XY", "ZY")
-RIGHT_WORDS = ("IY", "YX", "YZ")
-
-
-def _units(words: tuple[str, str, str]) -> Tensor:
-    imaginary = [(1j * _pauli(word)).real for word in words]
-    return torch.stack([torch.eye(4, dtype=torch.float64, device="cpu"), *imaginary])  # shape: (4, 4, 4)
+from adqc.pauli import LEFT_WORDS, ODD_Y, PAULI_WORDS, RIGHT_WORDS, units
 
 
 def split_rotation(rotations: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,7 +25,7 @@ def split_rotation(rotations: Tensor) -> tuple[Tensor, Tensor]:
         Left and right quaternions, (…, 4), float64.
     """
     rotations = rotations.double()
-    pairs = torch.einsum("mij,njk->mnik", _units(LEFT_WORDS), _units(RIGHT_WORDS)) / 4
+    pairs = torch.einsum("mij,njk->mnik", units(LEFT_WORDS), units(RIGHT_WORDS)) / 4
     # The 16 products of units are orthogonal, so these are the products of the two quaternions' entries: rank one.
     products = torch.einsum("mnik,...ik->...mn", pairs.to(rotations.device), rotations)
     largest = products.norm(dim=-1).argmax(dim=-1)[..., None, None]
@@ -46,8 +37,8 @@ def split_rotation(rotations: Tensor) -> tuple[Tensor, Tensor]:
 
 def join_rotation(left: Tensor, right: Tensor) -> Tensor:
     """The inverse of :func:`split_rotation`: two quaternions (…, 4) -> (…, 4, 4)."""
-    first = torch.einsum("...m,mij->...ij", left, _units(LEFT_WORDS).to(left))
-    return first @ torch.einsum("...m,mij->...ij", right, _units(RIGHT_WORDS).to(right))
+    first = torch.einsum("...m,mij->...ij", left, units(LEFT_WORDS).to(left))
+    return first @ torch.einsum("...m,mij->...ij", right, units(RIGHT_WORDS).to(right))
 
 
 def euler_angles(quaternions: Tensor) -> Tensor:

@@ -58,6 +58,11 @@ def is_many() -> bool:
     return [level.key() for level in stack] == [torch._C._functorch.TransformType.Vmap]
 
 
+def is_kept_elsewhere() -> bool:
+    """Whether what a backward pass needs shall be made again or kept elsewhere, as checkpoints do: they see tensors."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
 def is_small(tensor: Tensor, entries: int) -> bool:
     """Whether numpy is the faster way: on the CPU, with few entries."""
     return entries <= SMALL and tensor.device.type == "cpu" and is_plain(tensor)

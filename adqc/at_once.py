@@ -13,14 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adqc.arrays import NumpyArray, as_array, fixed, is_plain, is_small, is_traced, silently
+from adqc.arrays import NumpyArray, as_array, fixed, is_kept_elsewhere, is_plain, is_small, is_traced, silently
 from adqc.engine.apply import as_matrices, pull_pieces
+from adqc.engine.arrange import narrow, widen
 from adqc.engine.chain import Chain
 from adqc.engine.columns import Columns
 from adqc.engine.contract import as_halves, contract_arrays
+from adqc.engine.evolve import is_large
 from adqc.engine.join import Join, join_arrays, pull_join
 from adqc.engine.materialise import make_plan
+from adqc.engine.program import Program
+from adqc.engine.tail import run_tail
 from adqc.engine.train import Train
+from adqc.geometry import Layout
 from adqc.memory import check_memory
 
 if TYPE_CHECKING:
@@ -29,8 +34,8 @@ if TYPE_CHECKING:
 ROUTES = ("auto", "halves", "matrix-free")
 
 Many = Sequence[NumpyArray]
-# What is made of a circuit's pieces, and what makes the gradients of the pieces of its own.
-Ending = Callable[[Many], tuple[Many, Callable[[Many], Many]]]
+# What is made of a circuit's pieces and of the gates behind them, and what makes their gradients of its own.
+Ending = Callable[[Many, NumpyArray], tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]]
 
 
 def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> Tensor | None:
@@ -51,14 +56,18 @@ def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> 
     if route not in ROUTES or not _is_small(wall, gates, scale):
         return None
     plan = make_plan(wall.wiring, wall.layout, route)
-    if plan.tail is not None or plan.join is None or plan.join.in_blocks:
+    if plan.join is not None and plan.join.in_blocks:
+        return None
+    # Of a whole state's blocks so much is kept that whoever wants it elsewhere shall have it.
+    if plan.tail is not None and (is_kept_elsewhere() or is_large(plan.tail.pieces[0], gates.element_size())):
         return None
     check_memory(wall.layout, gates)
 
     def in_steps(gates: Tensor, scale: Tensor) -> Sequence[Tensor]:
         return (wall.build_in_steps(gates, scale),)
 
-    found = _run(wall, plan.head, partial(_join, join=plan.join), in_steps, gates, scale)
+    ending = partial(_join, join=plan.join, tail=plan.tail, layout=wall.layout)
+    found = _run(wall, plan.head, plan.first, ending, in_steps, gates, scale)
     return None if found is None else found[0]
 
 
@@ -67,7 +76,7 @@ def pieces_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, chain: Chain) 
     if not _is_small(wall, gates, scale):
         return None
     in_steps = partial(wall.pieces_in_steps, chain)
-    return _run(wall, chain.program, partial(_cut, chain=chain), in_steps, gates, scale)
+    return _run(wall, chain.program, len(wall.wiring.gates), partial(_cut, chain=chain), in_steps, gates, scale)
 
 
 def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor) -> bool:
@@ -76,28 +85,46 @@ def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor) -> bool:
     return gates.dtype in (torch.float32, torch.float64) and is_small(gates, gates.numel()) and is_plain(scale)
 
 
-def _join(pieces: Many, *, join: Join) -> tuple[Many, Callable[[Many], Many]]:
-    left, right = pieces
-    found, sides = join_arrays(*as_halves(pieces), join)
+def _join(
+    pieces: Many, gates: NumpyArray, *, join: Join | None, tail: Program | None, layout: Layout
+) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
+    found, pull_pieces_of = (pieces[0], None) if join is None else _multiply(pieces, join)
+    pull_tail = None
+    if tail is not None:
+        found, pull_tail = run_tail(found.reshape(-1), gates, tail)
+        found = narrow(found.reshape(layout.padded), layout.shape)
 
-    def pull(grads: Many) -> Many:
-        first, second = pull_join(grads[0], sides, join)
-        return first.reshape(left.shape), second.reshape(right.shape)
+    def pull(grads: Many) -> tuple[Many, NumpyArray]:
+        grad, own = grads[0], gates
+        if pull_tail is not None:
+            grad, own = pull_tail(widen(grad, layout.padded).reshape(-1))
+        return (grad,) if pull_pieces_of is None else pull_pieces_of(grad), own
 
     return (found,), pull
 
 
-def _cut(pieces: Many, *, chain: Chain) -> tuple[Many, Callable[[Many], Many]]:
-    return as_matrices(pieces, chain), partial(pull_pieces, chain=chain)
+def _multiply(pieces: Many, join: Join) -> tuple[NumpyArray, Callable[[NumpyArray], Many]]:
+    left, right = pieces
+    found, sides = join_arrays(*as_halves(pieces), join)
+
+    def pull(grad: NumpyArray) -> Many:
+        first, second = pull_join(grad, sides, join)
+        return first.reshape(left.shape), second.reshape(right.shape)
+
+    return found, pull
+
+
+def _cut(pieces: Many, gates: NumpyArray, *, chain: Chain) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
+    return as_matrices(pieces, chain), lambda grads: (pull_pieces(grads, chain=chain), gates)
 
 
 def _run(
-    wall: BrickWall, plan: object, ending: Ending, in_steps: Callable[[Tensor, Tensor], Sequence[Tensor]],
+    wall: BrickWall, plan: object, first: int, ending: Ending, in_steps: Callable[[Tensor, Tensor], Sequence[Tensor]],
     gates: Tensor, scale: Tensor,
 ) -> Sequence[Tensor] | None:  # fmt: skip
-    if not isinstance(plan, (Columns, Train)) or not is_small(gates, plan.size):
+    if not (plan is None or (isinstance(plan, (Columns, Train)) and is_small(gates, plan.size))):
         return None
-    make = partial(_make, wall, plan, ending)
+    make = partial(_make, wall, plan, first, ending)
     if torch.is_grad_enabled():
         found: Sequence[Tensor] = _AtOnce.apply(make, in_steps, gates, scale)  # type: ignore[no-untyped-call]
         return found
@@ -105,7 +132,7 @@ def _run(
 
 
 def _make(
-    wall: BrickWall, plan: Columns | Train, ending: Ending, gates: NumpyArray, scale: NumpyArray
+    wall: BrickWall, plan: Columns | Train | None, first: int, ending: Ending, gates: NumpyArray, scale: NumpyArray
 ) -> tuple[Many, Callable[[Many], Many]]:
     """What the ending makes of the circuit, and what makes the gradients of gates and scale of its own."""
     count, each = len(wall.wiring.gates), wall.family.parameters
@@ -120,16 +147,24 @@ def _make(
         arrays = partial(arrays, every=wall.every)
     with silently():
         matrices, pull_params = arrays(params.reshape(count, each))
-        pieces, pull_matrices = contract_arrays(matrices, plan, scale.reshape(1))
-        found, pull_found = ending(pieces)
+        pieces, pull_head = _contract(matrices[:first], plan, scale.reshape(1))
+        found, pull_found = ending(pieces, matrices[first:])
 
     def pull(grads: Many) -> Many:
         with silently():
-            own, own_scale = pull_matrices(pull_found(grads))
-            flat = pull_params(own).reshape(-1)
+            own_pieces, behind = pull_found(grads)
+            own, own_scale = pull_head(own_pieces)
+            flat = pull_params(np.concatenate([own, behind]) if len(behind) else own).reshape(-1)
         return flat if index is None else flat[index], own_scale.reshape(scale.shape)
 
     return found, pull
+
+
+def _contract(
+    gates: NumpyArray, plan: Columns | Train | None, scale: NumpyArray
+) -> tuple[Many, Callable[[Many], tuple[NumpyArray, NumpyArray]]]:
+    """The pieces, where there are any; or the scale alone, which a tail begins with."""
+    return ((scale,), lambda grads: (gates, grads[0])) if plan is None else contract_arrays(gates, plan, scale)
 
 
 class _AtOnce(torch.autograd.Function):

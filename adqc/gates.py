@@ -17,14 +17,10 @@ from torch import Tensor
 from adqc.arrays import NumpyArray, Pull
 from adqc.cartan import cartan_arrays, cartan_matrices
 from adqc.orthogonal import complete, orthogonal_arrays, orthogonal_matrices, orthogonal_operations, orthogonal_start
-
-# The Pauli words of qml.SpecialUnitary(·, wires of two), in its own order.
-PAULI_WORDS = ("IX", "IY", "IZ", "XI", "XX", "XY", "XZ", "YI", "YX", "YY", "YZ", "ZI", "ZX", "ZY", "ZZ")
-ODD_Y = tuple(k for k, word in enumerate(PAULI_WORDS) if word.count("Y") % 2)
+from adqc.pauli import ODD_Y, PAULI_WORDS, pauli
+from adqc.special_orthogonal import so4_arrays
 
 Operations = Callable[[Any, Any], Any]
-
-_ARRAYS = ((cartan_matrices, cartan_arrays), (orthogonal_matrices, orthogonal_arrays))
 
 
 def _uniform_angles(fresh: Tensor, parameters: int, generator: torch.Generator | None) -> Tensor:
@@ -136,17 +132,6 @@ def _cartan_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
 # --- so4 and su4: qml.SpecialUnitary ----------------------------------------------------------------------------
 
 
-def _pauli(word: str) -> Tensor:
-    letters = {
-        "I": [[1, 0], [0, 1]],
-        "X": [[0, 1], [1, 0]],
-        "Y": [[0, -1j], [1j, 0]],
-        "Z": [[1, 0], [0, -1]],
-    }
-    left, right = (torch.tensor(letters[letter], dtype=torch.complex128, device="cpu") for letter in word)
-    return torch.kron(left, right)
-
-
 def _exponential(generators: Tensor) -> Tensor:
     # torch's exponential of a lone matrix is off by up to 2e-10 in float64 and 5e-5 in float32, that of two together
     # is not (pytorch/pytorch#196592).
@@ -164,7 +149,7 @@ def _so4_operations(p: Any, wires: Any) -> None:
 
 
 def _so4_matrices(params: Tensor) -> Tensor:
-    words = torch.stack([(1j * _pauli(PAULI_WORDS[k])).real for k in ODD_Y]).to(params)
+    words = torch.stack([(1j * pauli(PAULI_WORDS[k])).real for k in ODD_Y]).to(params)
     return _exponential(torch.einsum("...k,kij->...ij", params, words))
 
 
@@ -192,7 +177,7 @@ def complex_type(dtype: torch.dtype) -> torch.dtype:
 
 
 def _su4_matrices(params: Tensor) -> Tensor:
-    words = torch.stack([1j * _pauli(word) for word in PAULI_WORDS]).to(params.device, complex_type(params.dtype))
+    words = torch.stack([1j * pauli(word) for word in PAULI_WORDS]).to(params.device, complex_type(params.dtype))
     return _exponential(torch.einsum("...k,kij->...ij", params.to(words.dtype), words))
 
 
@@ -226,7 +211,7 @@ def special_unitary_logarithm(gates: Tensor) -> Tensor:
     rank = torch.arange(4, dtype=torch.float64, device=gates.device)
     shift = (rank < turns).double() - (rank >= 4 + turns).double()
     generator = vectors @ torch.diag_embed((angles.values - 2 * math.pi * shift).to(gates.dtype)) @ vectors.mH
-    words = torch.stack([_pauli(word) for word in PAULI_WORDS]).to(gates.device)
+    words = torch.stack([pauli(word) for word in PAULI_WORDS]).to(gates.device)
     return torch.einsum("gij,kji->gk", generator, words).real / 4
 
 
@@ -285,9 +270,20 @@ def _free_matrices(params: Tensor) -> Tensor:
     return gates
 
 
+def _free_arrays(params: NumpyArray) -> tuple[NumpyArray, Pull]:
+    return params.reshape(-1, 4, 4), lambda grad: grad.reshape(-1, 16)
+
+
 def _free_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
     return _so4_matrices(_so4_start(fresh, generator)).flatten(1)
 
+
+_ARRAYS = (
+    (cartan_matrices, cartan_arrays),
+    (_so4_matrices, so4_arrays),
+    (_free_matrices, _free_arrays),
+    (orthogonal_matrices, orthogonal_arrays),
+)
 
 CARTAN = GateFamily("cartan", 4, _cartan_operations, cartan_matrices, minimal=(0, 2, 3), start=_cartan_start)
 SO4 = GateFamily("so4", 6, _so4_operations, _so4_matrices, start=_so4_start)

@@ -15,11 +15,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from adqc.angles import LEFT_WORDS, RIGHT_WORDS, euler_angles, quaternion_logarithm, real_schmidt, split_rotation
+from adqc.angles import euler_angles, quaternion_logarithm, real_schmidt, split_rotation
 from adqc.brickwall import BrickWall
-from adqc.gates import ODD_Y, PAULI_WORDS, GateFamily, _pauli, find_family
+from adqc.gates import GateFamily, find_family
 from adqc.geometry import Wiring
 from adqc.orthogonal import complete
+from adqc.pauli import LEFT_WORDS, ODD_Y, PAULI_WORDS, RIGHT_WORDS, pauli
 
 Fresh = tuple[bool, ...]
 Split = tuple[Tensor, Tensor, Tensor]
@@ -236,7 +237,7 @@ def _logarithm(gate: Tensor) -> Tensor:
     if turns:
         angles[angles.argsort(descending=turns > 0)[: abs(turns)]] -= math.copysign(2 * math.pi, turns)
     generator = (vectors * angles) @ vectors.mH
-    return torch.stack([torch.sum(generator * _pauli(word).T).real / 4 for word in PAULI_WORDS])
+    return torch.stack([torch.sum(generator * pauli(word).T).real / 4 for word in PAULI_WORDS])
 
 
 def _peel_cartan_su4(gate: Tensor, fresh: Fresh) -> Split:

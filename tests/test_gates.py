@@ -16,12 +16,11 @@ from adqc.cartan import cartan_matrices
 from adqc.config import Circuit
 from adqc.gates import (
     FAMILIES,
-    ODD_Y,
-    PAULI_WORDS,
     GateFamily,
     find_family,
     special_unitary_logarithm,
 )
+from adqc.pauli import ODD_Y, PAULI_WORDS
 from adqc.testing import RouteSuite
 from adqc.user_gates import gate_family, pennylane_matrices
 

@@ -34,7 +34,10 @@ def copy(count: int, run: int = 16) -> float:
 def step_cost(step: Step) -> float:
     """One block applied."""
     rows = step.rows
-    moved = 0.0 if step.move is None else copy(step.before * step.columns * step.behind, step.move.run)
+    entries = step.before * step.columns * step.behind
+    moved = 2 * ELEMENT * entries / (CACHED if ELEMENT * entries < CACHE else BYTES)
+    if step.move is not None:
+        moved += copy(entries, step.move.run)
     if step.before == 1:
         return moved + CALL + product(rows, step.columns, step.behind)
     if step.widened or step.behind == 1:
@@ -53,8 +56,8 @@ def piece_cost(piece: Piece) -> float:
     return found
 
 
-def program_cost(program: Program | Columns | Train) -> float:
-    """All pieces, and the blocks that they are made of."""
+def program_cost(program: Program | Columns | Train, *, at_once: bool = False) -> float:
+    """All pieces, and the blocks that they are made of; ``at_once`` where :mod:`adqc.engine.tail` makes both."""
     found = sum(piece_cost(piece) for piece in program.pieces)
     if isinstance(program, Train):
         return found + 4 * CALL + 2 * copy(len(program.places.values))
@@ -62,10 +65,11 @@ def program_cost(program: Program | Columns | Train) -> float:
         # The last layer makes most entries; then they are brought into order.
         made = [program.count << len(own.axes[0]) for own in program.slices]
         return found + (12 * len(made) + 2 * program.depth) * CALL + sum(map(copy, made))
+    calls = (3 if at_once else 8) * CALL
     for group in program.groups:
         rows, columns = group.shape
         entries = group.count * rows * columns
-        found += 8 * CALL + len(group.gates) * (8 * CALL + 4 * entries / RATE + 3 * ELEMENT * entries / BYTES)
+        found += calls + len(group.gates) * (calls + 4 * entries / RATE + 3 * ELEMENT * entries / BYTES)
     return found
 
 

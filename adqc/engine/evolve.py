@@ -16,8 +16,8 @@ from adqc.engine.blocks import build_blocks
 from adqc.engine.columns import Columns
 from adqc.engine.contract import contract
 from adqc.engine.pieces import Piece, Step
-from adqc.engine.products import pull_matrix, spread
 from adqc.engine.program import Program
+from adqc.engine.steps import apply_block, as_operand, as_product, pull_block, pull_operand
 from adqc.engine.train import Train
 
 # Operands that take more bytes than this together are not kept for the backward pass, but computed again.
@@ -60,7 +60,7 @@ def _run(
     tensors: Sequence[Tensor], gates: Tensor, program: Program, start: Tensor | None, unitary: bool
 ) -> list[Tensor]:
     blocks: list[Sequence[Tensor]]
-    if own_backward() and any(is_large(piece, gates) for piece in program.pieces):
+    if own_backward() and any(is_large(piece, gates.element_size()) for piece in program.pieces):
         # Building blocks keeps every gate's product: beside large states that is computed again as well.
         blocks = checkpoint(_build, gates, program, start, use_reentrant=False, preserve_rng_state=False)
     else:
@@ -78,9 +78,9 @@ def _build(gates: Tensor, program: Program, start: Tensor | None) -> list[Sequen
     return [group.unbind(0) for group in build_blocks(gates, program, start)]
 
 
-def is_large(piece: Piece, like: Tensor) -> bool:
-    """Whether what a piece's backward pass needs is rather computed again than kept."""
-    return sum(step.before * step.columns * step.behind for step in piece.steps) * like.element_size() > KEEP
+def is_large(piece: Piece, element: int) -> bool:
+    """Whether what a piece's backward pass needs, of so many bytes an entry, is rather computed again than kept."""
+    return sum(step.before * step.columns * step.behind for step in piece.steps) * element > KEEP
 
 
 def evolve(tensor: Tensor, blocks: Sequence[Tensor], piece: Piece, *, reversible: bool = False) -> Tensor:
@@ -103,7 +103,7 @@ def evolve(tensor: Tensor, blocks: Sequence[Tensor], piece: Piece, *, reversible
 
 def _evolve(tensor: Tensor, blocks: Sequence[Tensor], piece: Piece) -> Tensor:
     for block, step in zip(blocks, piece.steps, strict=True):
-        tensor = _apply(_operand(tensor, step), block, step)
+        tensor = apply_block(block, _operand(tensor, step), step)
     return tensor.reshape(-1) if piece.move is None else move_axes(tensor, piece.move)
 
 
@@ -112,63 +112,15 @@ def _undo(tensor: Tensor, blocks: Sequence[Tensor], piece: Piece) -> Tensor:
     if piece.move is not None:
         tensor = move_back(tensor, piece.move)
     for block, step in zip(reversed(blocks), reversed(piece.steps), strict=True):
-        tensor = _pull_operand(_as_product(tensor, block, step), block, step)
+        tensor = pull_operand(as_product(tensor, step), block, step)
         if step.move is not None:
             tensor = move_back(tensor, step.move)
     return tensor.reshape(-1)
 
 
 def _operand(tensor: Tensor, step: Step) -> Tensor:
-    """The tensor as (before, columns, behind), one of them left out where it is 1."""
-    if step.move is not None:
-        tensor = move_axes(tensor, step.move)
-    return _shaped(tensor, step.columns, step)
-
-
-def _shaped(tensor: Tensor, middle: int, step: Step) -> Tensor:
-    if step.before == 1:
-        return tensor.reshape(middle, step.behind)
-    if step.widened or step.behind == 1:
-        return tensor.reshape(step.before, middle * step.behind)
-    return tensor.reshape(step.before, middle, step.behind)
-
-
-def _widen(block: Tensor, step: Step) -> Tensor:
-    if not step.widened:
-        return block
-    # Not torch.kron, which refuses blocks that do not lie in one stretch.
-    unit = torch.eye(step.behind, dtype=block.dtype, device=block.device)
-    return (block[:, None, :, None] * unit[:, None, :]).reshape(len(block) * step.behind, -1)
-
-
-def _apply(x: Tensor, block: Tensor, step: Step) -> Tensor:
-    """The product, its rows where the operand has the columns."""
-    if step.before == 1:
-        return block @ x
-    return spread(block, x) if x.dim() == 3 else x @ _widen(block, step).mT
-
-
-def _pull_operand(grad: Tensor, block: Tensor, step: Step) -> Tensor:
-    """The operand's gradient from the product's; for an isometry also the operand from the product."""
-    if step.before == 1:
-        return block.mH @ grad
-    return spread(block.mH, grad) if grad.dim() == 3 else grad @ _widen(block, step).conj()
-
-
-def _pull_block(grad: Tensor, x: Tensor, step: Step) -> Tensor:
-    """The block's gradient from the product's."""
-    if step.before == 1:
-        return grad @ x.mH
-    if grad.dim() == 3:
-        return pull_matrix(grad, x)
-    found = grad.mT @ x.conj()
-    if step.widened:
-        found = found.reshape(-1, step.behind, step.columns, step.behind).diagonal(dim1=1, dim2=3).sum(-1)
-    return found
-
-
-def _as_product(tensor: Tensor, block: Tensor, step: Step) -> Tensor:
-    return _shaped(tensor, block.shape[0], step)
+    """The tensor as a block takes it."""
+    return as_operand(tensor if step.move is None else move_axes(tensor, step.move), step)
 
 
 class _Evolve(torch.autograd.Function):
@@ -177,7 +129,7 @@ class _Evolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, piece: Piece, reversible: bool, tensor: Tensor, *blocks: Tensor) -> Tensor:
         steps = piece.steps
-        spare = is_large(piece, tensor)
+        spare = is_large(piece, tensor.element_size())
         ctx.piece, ctx.reversible = piece, reversible and spare
         # How many operands are computed again from one that is kept; a reversible circuit keeps the result alone,
         # which whoever asked for it holds anyway.
@@ -187,7 +139,7 @@ class _Evolve(torch.autograd.Function):
             x = _operand(tensor, step)
             if at % ctx.stretch == 0 and not ctx.reversible:
                 kept.append(x if at else tensor)
-            tensor = _apply(x, block, step)
+            tensor = apply_block(block, x, step)
         tensor = tensor.reshape(-1) if piece.move is None else move_axes(tensor, piece.move)
         ctx.save_for_backward(*blocks, *([tensor] if ctx.reversible else kept))
         return tensor
@@ -219,13 +171,13 @@ def _pull_undoing(
     found = []
     for at in range(len(blocks) - 1, -1, -1):
         step, block = piece.steps[at], blocks[at]
-        result = _pull_operand(_as_product(result, block, step), block, step)
-        grad = _as_product(grad, block, step)
-        found.append(_pull_block(grad, result, step))
+        result = pull_operand(as_product(result, step), block, step)
+        grad = as_product(grad, step)
+        found.append(pull_block(grad, result, step))
         if at and step.move is not None:
             result = move_back(result, step.move)
         if at or needed:
-            grad = _pull_operand(grad, block, step)
+            grad = pull_operand(grad, block, step)
             if step.move is not None:
                 grad = move_back(grad, step.move)
     return grad.reshape(-1) if needed else None, found[::-1]
@@ -243,10 +195,10 @@ def _pull_again(
         step, block = piece.steps[at], blocks[at]
         if at not in recent:
             recent = _again(at, kept, blocks, piece.steps, stretch)
-        grad = _as_product(grad, block, step)
-        found.append(_pull_block(grad, recent.pop(at), step))
+        grad = as_product(grad, step)
+        found.append(pull_block(grad, recent.pop(at), step))
         if at or needed:
-            grad = _pull_operand(grad, block, step)
+            grad = pull_operand(grad, block, step)
             if step.move is not None:
                 grad = move_back(grad, step.move)
     return grad.reshape(-1) if needed else None, found[::-1]
@@ -260,7 +212,7 @@ def _again(
     x = kept[last // stretch]
     found = {first: x if first else _operand(x, steps[0])}
     for at in range(first + 1, last + 1):
-        found[at] = _operand(_apply(found[at - 1], blocks[at - 1], steps[at - 1]), steps[at])
+        found[at] = _operand(apply_block(blocks[at - 1], found[at - 1], steps[at - 1]), steps[at])
     return found
 
 

@@ -22,7 +22,7 @@ class Fusion:
 
 
 # Those worth trying: others are hardly ever cheaper, and each takes time to plan.
-FUSIONS = (Fusion(4, False), Fusion(6, True))
+FUSIONS = (Fusion(4, True), Fusion(6, True))
 
 
 @dataclass

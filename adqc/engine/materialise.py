@@ -104,7 +104,16 @@ def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
         return [Plan(head, None, first, join, seconds)]
     late = shorten(wiring, last, depth) if last else wiring
     tails = [make_program(late, whole(late), fusion, ranks=layout.order, running=bool(last)) for fusion in FUSIONS]
-    return [Plan(head, tail, first, join, seconds + cost.program_cost(tail)) for tail in tails]
+    return [
+        Plan(
+            head,
+            tail,
+            first,
+            join,
+            seconds + cost.program_cost(tail, at_once=not is_large(tail.pieces[0], cost.ELEMENT)),
+        )
+        for tail in tails
+    ]
 
 
 def build_weight(
@@ -126,7 +135,7 @@ def build_weight(
         state = _build_head(plan, gates, scale, start, unitary)
     else:
         head, tail = gates[: plan.first], gates[plan.first :]
-        if own_backward() and is_large(plan.tail.pieces[0], gates):
+        if own_backward() and is_large(plan.tail.pieces[0], gates.element_size()):
             # Beside large states what the halves keep would not pass unseen.
             options: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
             state = checkpoint(_build_head, plan, head, scale, start, unitary, **options)

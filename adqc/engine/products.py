@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adqc.arrays import is_plain, own_backward
+from adqc.arrays import PRODUCT, Array, as_array, as_tensor, is_plain, own_backward
 
 # Entries that the gradient of a matrix may take in between.
 AT_ONCE = 2**17
@@ -101,16 +101,25 @@ def apply_to_middle(matrix: Tensor, x: Tensor) -> Tensor:
     return found
 
 
-def spread(matrix: Tensor, x: Tensor) -> Tensor:
+def spread(matrix: Array, x: Array) -> Array:
     """The same as :func:`apply_to_middle`, for use inside of a backward pass of one's own."""
+    if not isinstance(x, Tensor):
+        if len(matrix) * x.size <= PRODUCT:
+            return matrix @ x
+        return as_array(spread(as_tensor(matrix), as_tensor(x)))
     if x.shape[0] == 1:
         return (matrix @ x[0]).unsqueeze(0)
     # torch.matmul may fold the batch into one side, for which it copies x.
     return torch.bmm(matrix.expand(x.shape[0], -1, -1), x)
 
 
-def pull_matrix(grad: Tensor, x: Tensor) -> Tensor:
+def pull_matrix(grad: Array, x: Array) -> Array:
     """The gradient of the matrix: (batch, m, n) and (batch, k, n) -> (m, k)."""
+    if not isinstance(x, Tensor):
+        if grad.shape[1] * x.size <= PRODUCT:
+            small: Array = (grad @ x.mT).sum(0)
+            return small
+        return as_array(pull_matrix(as_tensor(grad), as_tensor(x)))
     rows, columns = grad.shape[1], x.shape[1]
     if x.shape[0] == 1:
         return grad[0] @ x[0].mH

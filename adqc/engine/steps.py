@@ -1,0 +1,59 @@
+"""One block on a tensor, or on an array: the operand's shape, the product, and the gradients of both of its sides."""
+
+from __future__ import annotations
+
+from adqc.arrays import Array, adjoint, identity, multiply
+from adqc.engine.pieces import Step
+from adqc.engine.products import pull_matrix, spread
+
+
+def as_operand(tensor: Array, step: Step) -> Array:
+    """As (before, columns, behind), one of them left out where it is 1."""
+    return _shape(tensor, step.columns, step)
+
+
+def as_product(tensor: Array, step: Step) -> Array:
+    """As (before, rows, behind), in the same way."""
+    return _shape(tensor, step.rows, step)
+
+
+def _shape(tensor: Array, middle: int, step: Step) -> Array:
+    if step.before == 1:
+        return tensor.reshape(middle, step.behind)
+    if step.widened or step.behind == 1:
+        return tensor.reshape(step.before, middle * step.behind)
+    return tensor.reshape(step.before, middle, step.behind)
+
+
+def _widen(block: Array, step: Step) -> Array:
+    if not step.widened:
+        return block
+    # Not torch.kron, which refuses blocks that do not lie in one stretch.
+    unit = identity(step.behind, block)
+    return (block[:, None, :, None] * unit[:, None, :]).reshape(len(block) * step.behind, -1)
+
+
+def apply_block(block: Array, x: Array, step: Step) -> Array:
+    """The product, its rows where the operand has the columns."""
+    if step.before == 1:
+        return multiply(block, x)
+    return spread(block, x) if x.ndim == 3 else multiply(x, _widen(block, step).mT)
+
+
+def pull_operand(grad: Array, block: Array, step: Step) -> Array:
+    """The operand's gradient from the product's; for an isometry also the operand from the product."""
+    if step.before == 1:
+        return multiply(adjoint(block), grad)
+    return spread(adjoint(block), grad) if grad.ndim == 3 else multiply(grad, _widen(block, step).conj())
+
+
+def pull_block(grad: Array, x: Array, step: Step) -> Array:
+    """The block's gradient from the product's."""
+    if step.before == 1:
+        return multiply(grad, adjoint(x))
+    if grad.ndim == 3:
+        return pull_matrix(grad, x)
+    found = multiply(grad.mT, x.conj())
+    if step.widened:
+        found = found.reshape(-1, step.behind, step.columns, step.behind).diagonal(0, 1, 3).sum(-1)
+    return found
