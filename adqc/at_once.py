@@ -80,7 +80,8 @@ def pieces_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, chain: Chain) 
 
 
 def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor) -> bool:
-    if wall.family.arrays is None or is_traced() or gates.dtype != scale.dtype:
+    # What begins with a product state of its own has gradients for that, too.
+    if wall.family.arrays is None or wall.state is not None or is_traced() or gates.dtype != scale.dtype:
         return False
     return gates.dtype in (torch.float32, torch.float64) and is_small(gates, gates.numel()) and is_plain(scale)
 

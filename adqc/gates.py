@@ -270,10 +270,6 @@ def _free_matrices(params: Tensor) -> Tensor:
     return gates
 
 
-def _free_arrays(params: NumpyArray) -> tuple[NumpyArray, Pull]:
-    return params.reshape(-1, 4, 4), lambda grad: grad.reshape(-1, 16)
-
-
 def _free_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
     return _so4_matrices(_so4_start(fresh, generator)).flatten(1)
 
@@ -281,7 +277,6 @@ def _free_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
 _ARRAYS = (
     (cartan_matrices, cartan_arrays),
     (_so4_matrices, so4_arrays),
-    (_free_matrices, _free_arrays),
     (orthogonal_matrices, orthogonal_arrays),
 )
 

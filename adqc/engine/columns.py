@@ -214,13 +214,17 @@ def _find_entries(wiring: Wiring, first: int, last: int, *, given: bool) -> tupl
 
     def find(names: str, layers: range, shift: int = 0) -> tuple[int, ...]:
         """The entries of a gate [out, out, in, in] = "abls" for all columns, its axes in the order of ``names``."""
-        found = []
-        for layer, column, bits in product(layers, range((wiring.sites + 1) // 2), product(_BITS, repeat=len(names))):
-            # An input without a name is |0>.
-            value = dict.fromkeys("ls", 0) | dict(zip(names, bits, strict=True))
-            into, out = 2 * value["l"] + value["s"], 2 * value["a"] + value["b"]
+        # An input without a name is |0>.
+        values = [
+            dict.fromkeys("ls", 0) | dict(zip(names, bits, strict=True)) for bits in product(_BITS, repeat=len(names))
+        ]
+        pairs = [(2 * value["l"] + value["s"], 2 * value["a"] + value["b"]) for value in values]
+        identity = [zero + (out == into) for into, out in pairs]
+        own = [4 * out + into for into, out in pairs]
+        found: list[int] = []
+        for layer, column in product(layers, range((wiring.sites + 1) // 2)):
             gate = number.get((layer, 2 * column + shift))
-            found.append(zero + (out == into) if gate is None else 16 * gate + 4 * out + into)
+            found += identity if gate is None else [16 * gate + entry for entry in own]
         return tuple(found)
 
     start = 2 * first
