@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from adqc.arrays import NumpyArray, identity, multiply
-from adqc.engine.arrange import Move, permute_axes
+from adqc.engine.arrange import Move, move_axes, move_back, permute_axes
 from adqc.engine.program import FRESH, Group, Program
 from adqc.engine.steps import apply_block, as_operand, as_product, pull_block, pull_operand
 
@@ -58,11 +58,11 @@ def run_tail(
 
 
 def _move(state: NumpyArray, move: Move | None) -> NumpyArray:
-    return state if move is None else permute_axes(state.reshape(1, -1), move.shape, move.axes)
+    return state if move is None else move_axes(state, move)
 
 
 def _move_back(state: NumpyArray, move: Move | None) -> NumpyArray:
-    return state if move is None else permute_axes(state.reshape(1, -1), move.shape_back, move.axes_back)
+    return state if move is None else move_back(state, move)
 
 
 def _split(gates: NumpyArray, groups: Sequence[Group]) -> list[NumpyArray]:
