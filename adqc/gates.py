@@ -18,9 +18,10 @@ from adqc.arrays import NumpyArray, Pull
 from adqc.cartan import cartan_arrays, cartan_matrices
 from adqc.orthogonal import complete, orthogonal_arrays, orthogonal_matrices, orthogonal_operations, orthogonal_start
 from adqc.pauli import ODD_Y, PAULI_WORDS, pauli
-from adqc.special_orthogonal import so4_arrays
 
 Operations = Callable[[Any, Any], Any]
+
+_ARRAYS = ((cartan_matrices, cartan_arrays), (orthogonal_matrices, orthogonal_arrays))
 
 
 def _uniform_angles(fresh: Tensor, parameters: int, generator: torch.Generator | None) -> Tensor:
@@ -273,12 +274,6 @@ def _free_matrices(params: Tensor) -> Tensor:
 def _free_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
     return _so4_matrices(_so4_start(fresh, generator)).flatten(1)
 
-
-_ARRAYS = (
-    (cartan_matrices, cartan_arrays),
-    (_so4_matrices, so4_arrays),
-    (orthogonal_matrices, orthogonal_arrays),
-)
 
 CARTAN = GateFamily("cartan", 4, _cartan_operations, cartan_matrices, minimal=(0, 2, 3), start=_cartan_start)
 SO4 = GateFamily("so4", 6, _so4_operations, _so4_matrices, start=_so4_start)
