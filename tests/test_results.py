@@ -47,6 +47,10 @@ def test_the_tables_show_the_stored_results(script):
         assert (tuple(settings["budgets"]), settings["seeds"], tuple(settings["starts"])) == (budgets, seeds, starts)
         assert tuple(settings["rates"]) == tables["OTHER_RATES"].get(name, tables["RATES"])
         assert tuple(settings.get("factors", [1.0])) == tables["FACTORS"].get(name, (1.0,))
+        if name.startswith("fc2"):
+            # Two-qubit gates see the weight as wide ones do.
+            seen = [found["recipe"][part]["fc1"] for part in ("circuits", "cosines")]
+            assert all(seen[0][key] == seen[1][key] for key in ("axes", "frequencies", "layout"))
         matrices = all(len(shape) == 2 for shape in found["layers"].values())
         assert {row["method"] for row in found["rows"]} == set(methods) - ({"tucker", "cp"} if matrices else set())
 

@@ -77,7 +77,9 @@ def _build(stack: NumpyArray, group: Group) -> tuple[NumpyArray, Met]:
     sites = len(group.rows)
     closed = sum(2 ** (sites - 1 - at) for at, kind in enumerate(group.inputs) if kind == FRESH)
     # Of fresh sites, which hold |0>, the first column is all that counts.
-    matrix = identity(2**sites, stack)[None, :, [k for k in range(2**sites) if not k & closed]]
+    matrix = identity(2**sites, stack)[None]
+    if closed:
+        matrix = matrix[:, :, [k for k in range(2**sites) if not k & closed]]
     met = []
     for gate, (first, *_) in zip(stack, group.gates, strict=True):
         met.append(matrix.reshape(len(matrix), 2**first, gate.shape[-1], -1))
