@@ -18,10 +18,15 @@ from adqc.arrays import NumpyArray, Pull
 from adqc.cartan import cartan_arrays, cartan_matrices
 from adqc.orthogonal import complete, orthogonal_arrays, orthogonal_matrices, orthogonal_operations, orthogonal_start
 from adqc.pauli import ODD_Y, PAULI_WORDS, pauli
+from adqc.special_orthogonal import so4_arrays, so4_matrices
 
 Operations = Callable[[Any, Any], Any]
 
-_ARRAYS = ((cartan_matrices, cartan_arrays), (orthogonal_matrices, orthogonal_arrays))
+_ARRAYS = (
+    (cartan_matrices, cartan_arrays),
+    (so4_matrices, so4_arrays),
+    (orthogonal_matrices, orthogonal_arrays),
+)
 
 
 def _uniform_angles(fresh: Tensor, parameters: int, generator: torch.Generator | None) -> Tensor:
@@ -149,11 +154,6 @@ def _so4_operations(p: Any, wires: Any) -> None:
     qml.SpecialUnitary(qml.math.stack([slots.get(k, zero) for k in range(15)], axis=-1), wires=wires)
 
 
-def _so4_matrices(params: Tensor) -> Tensor:
-    words = torch.stack([(1j * pauli(PAULI_WORDS[k])).real for k in ODD_Y]).to(params)
-    return _exponential(torch.einsum("...k,kij->...ij", params, words))
-
-
 def _so4_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
     # SO(4) = SU(2) x SU(2), spanned by (YI, XY, ZY) and (IY, YX, YZ): a Haar-random gate is two random unit
     # quaternions, and a quaternion's logarithm is its angle times its axis.
@@ -272,11 +272,11 @@ def _free_matrices(params: Tensor) -> Tensor:
 
 
 def _free_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
-    return _so4_matrices(_so4_start(fresh, generator)).flatten(1)
+    return so4_matrices(_so4_start(fresh, generator)).flatten(1)
 
 
 CARTAN = GateFamily("cartan", 4, _cartan_operations, cartan_matrices, minimal=(0, 2, 3), start=_cartan_start)
-SO4 = GateFamily("so4", 6, _so4_operations, _so4_matrices, start=_so4_start)
+SO4 = GateFamily("so4", 6, _so4_operations, so4_matrices, start=_so4_start)
 SU4 = GateFamily("su4", 15, _su4_operations, _su4_matrices, real=False, start=_su4_start)
 CARTAN_SU4 = GateFamily(
     "cartan-su4",

@@ -38,6 +38,8 @@ CASES = [
     ("cartan", (33, 9), {"depth": 2, "layout": "grouped"}),
     ("cartan", (64, 64), {"depth": 6}),
     ("cartan", (12, 20), {"depth": 30}),
+    ("so4", (12, 20), {"depth": 16}),
+    ("so4", (12, 20), {"depth": 6, "start": "near-identity"}),
     ("cartan", (12, 20), {"depth": 13, "wiring": "staircase"}),
     ("o8", (12, 20), {"depth": 2}),
     ("o16", (12, 20), {"depth": 5, "wiring": "staircase", "stride": 2}),
@@ -94,7 +96,6 @@ def test_who_looks_on_sees_plain_functions():
 @pytest.mark.parametrize(
     "wall",
     [
-        make("so4"),
         make("su4"),
         make(dataclasses.replace(FAMILIES["cartan"], name="with a start state", unitary=False)),
         make(route="fused"),
@@ -102,7 +103,7 @@ def test_who_looks_on_sees_plain_functions():
         make(dtype=torch.bfloat16),
         make(shape=(2048, 1024), depth=2),
     ],
-    ids=["so4", "su4", "start state", "fused", "gates", "bfloat16", "in blocks"],
+    ids=["su4", "start state", "fused", "gates", "bfloat16", "in blocks"],
 )
 def test_other_circuits_go_on_as_before(wall):
     assert build(wall) is None
