@@ -252,7 +252,9 @@ def compare(
     budgets: Annotated[str, typer.Option(help="Numbers of parameters, with commas between.")] = "300,600,1200,2400",
     seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
     rates: Annotated[str, typer.Option(help="Learning rates to choose from.")] = "0.003,0.01,0.03",
-    starts: Annotated[str, typer.Option(help="Starts to choose from: fitted, random.")] = "fitted,random",
+    starts: Annotated[
+        str, typer.Option(help="Starts to choose from: from scratch, or fitted or random in the trained network.")
+    ] = "scratch,fitted,random",
     factors: Annotated[
         str, typer.Option(help="Factors of the recipe's rate to choose from, for the rest of the network.")
     ] = "1",

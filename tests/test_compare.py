@@ -17,7 +17,7 @@ from adqc.experiments.compare import Comparison, Settings, _Choice
 from adqc.experiments.compare_page import describe, leave_out, to_markdown
 from adqc.experiments.data import read
 from adqc.experiments.depths import choose_depths, choose_widths, count, dimension
-from adqc.experiments.methods import ALL, FLAT, TITLES
+from adqc.experiments.methods import ALL, FLAT, TITLES, WHOLE
 from adqc.experiments.recipe import load_recipe
 from adqc.experiments.report import write_report
 from adqc.experiments.workshop import ORDER, Workshop
@@ -151,7 +151,7 @@ def test_rate_and_start_are_chosen_on_held_out_images_and_kept(tmp_path, monkeyp
     settings = Settings(budgets=(150, 700), seeds=1, rates=(1e-6, 0.02), methods=("hashing",), factors=(1.0, 1e-3))
     found = comparison(tmp_path, settings).execute()
     tried = sorted(path.stem for path in (tmp_path / "trainings").glob("*-holdout.json"))
-    assert len(tried) == 4
+    assert len(tried) == 5
     assert all("hashing-700-seed0" in name for name in tried)
     records = {name: json.loads((tmp_path / "trainings" / f"{name}.json").read_text()) for name in tried}
     row = found["rows"][0]
@@ -159,7 +159,7 @@ def test_rate_and_start_are_chosen_on_held_out_images_and_kept(tmp_path, monkeyp
     rest = f"-rest{row['factor']:.4g}" if row["factor"] != 1 else ""
     chosen = records[f"hashing-700-seed0-{row['start']}-rate{row['rate']:.4g}{rest}-holdout"]
     assert chosen["accuracy"] == best
-    assert sorted(record["factor"] for record in records.values()) == [1e-3, 1.0, 1.0, 1.0]
+    assert sorted(record["factor"] for record in records.values()) == [1e-3, 1.0, 1.0, 1.0, 1.0]
     assert [record["factor"] for record in found["trainings"]] == [row["factor"]] * 2
     shop = Workshop(recipe(), tmp_path / "other", data=DATA)
     kept, held = shop.batches(recipe().finetune, 0, 1, holdout=True), shop.test(holdout=True)
@@ -172,6 +172,36 @@ def test_rate_and_start_are_chosen_on_held_out_images_and_kept(tmp_path, monkeyp
     kept, held = shop.batches(recipe().finetune, 0, 1, holdout=True), shop.test(holdout=True)
     assert (len(kept.labels), len(held.labels)) == (200, 40)
     assert torch.equal(torch.cat([kept.images, held.images]), shop.images.train_images)
+
+
+@pytest.mark.parametrize("method", ["cosine", "hashing", "frozen", "frozen-circuit", "narrow"])
+def test_from_scratch_both_schedules_are_trained(tmp_path, monkeypatch, method):
+    settings = Settings(budgets=(700,), seeds=1, rates=(0.02,), starts=("scratch",), methods=(method,))
+    found = comparison(tmp_path, settings, "finetune.epochs=2", "finetune.batch_size=40")
+    schedules, first = [], {}
+
+    def fit(model, name, schedule, seed, stream, *, lr, **options):
+        first.setdefault("conv1", model.conv1.weight.clone())
+        schedules.append((name, schedule.epochs, schedule.batch_size, lr))
+        return Workshop._fit(found.shop, model, name, schedule, seed, stream, lr=lr, **options)
+
+    monkeypatch.setattr(found.shop, "_fit", fit)
+    row = found.execute()["rows"][0]
+    name = f"{method}-seed0" if method in FLAT else f"{method}-700-seed0"
+    rate = 0.0 if method in WHOLE else 0.02
+    # Nothing of the trained dense network is asked for.
+    assert schedules == [(f"{name}-start", 1, 60, rate), (name, 2, 40, rate)]
+    assert row["start"] == ("random" if method == "narrow" else "scratch")
+    assert row["start_seconds"] > 0
+    if method != "narrow":
+        assert torch.equal(first["conv1"], found.recipe.make_model(0).conv1.weight)
+    assert not list((tmp_path / "snapshots").iterdir())
+
+
+def test_pruning_and_the_dense_network_have_one_start(tmp_path):
+    settings = Settings(budgets=(700,), seeds=1, rates=(0.02,), starts=("scratch",), methods=("pruned", "dense"))
+    rows = comparison(tmp_path, settings).execute()["rows"]
+    assert [row["start"] for row in rows] == ["fitted", "random"]
 
 
 def test_the_rest_trains_at_its_own_rate(tmp_path):
@@ -268,7 +298,7 @@ def test_another_recipe_in_the_same_folder_is_refused(finished):
         ({"rates": (0.0,)}, "learning rates and factors above 0"),
         ({"factors": (-1.0,)}, "factors above 0"),
         ({"methods": ("magic",)}, "unknown method 'magic': use one of cartan"),
-        ({"starts": ("warm",)}, "unknown start 'warm': use one of fitted, random"),
+        ({"starts": ("warm",)}, "unknown start 'warm': use one of scratch, fitted, random"),
     ],
 )
 def test_bad_settings_get_a_sentence(given, said):
@@ -276,8 +306,9 @@ def test_bad_settings_get_a_sentence(given, said):
         Settings(**given)
 
 
-def test_a_training_that_breaks_down_counts_as_chance(tmp_path):
-    settings = Settings(budgets=(150,), seeds=1, rates=(1e30,), starts=("random",), methods=("hashing",))
+@pytest.mark.parametrize("start", ["random", "scratch"])
+def test_a_training_that_breaks_down_counts_as_chance(tmp_path, start):
+    settings = Settings(budgets=(150,), seeds=1, rates=(1e30,), starts=(start,), methods=("hashing",))
     row = comparison(tmp_path, settings).execute()["rows"][0]
     assert (row["accuracy"], row["failed"]) == (10.0, 1)
     assert "10.00 (1 failed)" in (tmp_path / "comparison.md").read_text()

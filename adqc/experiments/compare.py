@@ -24,14 +24,14 @@ from adqc.baselines import METHODS
 from adqc.config import Circuit
 from adqc.experiments.compare_page import describe, table, to_markdown
 from adqc.experiments.depths import choose_depths, choose_widths
-from adqc.experiments.methods import ALL, CIRCUITS, COSINES, FACTORS, FLAT, WHOLE
+from adqc.experiments.methods import ALL, CIRCUITS, COSINES, FACTORS, FLAT, STARTS, WHOLE
 from adqc.experiments.models import narrow_model
 from adqc.experiments.page import write_page
 from adqc.experiments.recipe import Recipe
 from adqc.experiments.sources import SOURCES
 from adqc.experiments.training import write_atomically
 from adqc.experiments.trainings_bar import TrainingsBar
-from adqc.experiments.workshop import DENSE_ORDER, Workshop
+from adqc.experiments.workshop import Workshop
 from adqc.tables import make_table
 
 
@@ -44,7 +44,7 @@ class Settings:
         seeds: Number of seeds, the recipe's first.
         rates: Learning rates that each method's own parameters are tried with.
         methods: Which methods, of :data:`ALL`.
-        starts: Starts that each method is tried with: ``"fitted"`` to the trained weights, ``"random"``.
+        starts: Starts that each method is tried with, of :data:`STARTS`; the rates are tried with the first of them.
         factors: Factors of the recipe's learning rate that the rest of each method's network is tried with.
 
     Raises:
@@ -55,7 +55,7 @@ class Settings:
     seeds: int = 3
     rates: tuple[float, ...] = (0.003, 0.01, 0.03)
     methods: tuple[str, ...] = ALL
-    starts: tuple[str, ...] = ("fitted", "random")
+    starts: tuple[str, ...] = STARTS
     factors: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
@@ -65,7 +65,7 @@ class Settings:
                 f"a comparison needs budgets, seeds, learning rates and factors above 0, got budgets={self.budgets}, "
                 f"seeds={self.seeds}, rates={self.rates}, factors={self.factors}"
             )
-        for name, values, known in (("method", self.methods, ALL), ("start", self.starts, ("fitted", "random"))):
+        for name, values, known in (("method", self.methods, ALL), ("start", self.starts, STARTS)):
             unknown = [value for value in values if value not in known]
             if unknown or not values:
                 raise ValueError(f"unknown {name} {unknown[0] if unknown else ''!r}: use one of {', '.join(known)}")
@@ -188,7 +188,7 @@ class Comparison:
             return None
         budget, seed = fitting[len(fitting) // 2], self.recipe.seed
         rates = FACTORS if method in WHOLE else settings.rates
-        starts = ("random",) if method in WHOLE else ("fitted",) if method == "pruned" else settings.starts
+        starts = _starts(method, settings.starts)
         rates = rates if len(settings.rates) > 1 else rates[len(rates) // 2 :][:1]
         factors = (1.0,) if method in WHOLE else settings.factors
         if len(rates) * len(starts) * len(factors) == 1:
@@ -221,6 +221,7 @@ class Comparison:
             lr=0.0 if whole else choice.rate,
             factor=choice.rate if whole else choice.factor,
             holdout=holdout,
+            both=method == "narrow" or choice.start == "scratch",
         )
         return {**record, "method": method, "budget": budget, "rate": choice.rate, "start": choice.start}
 
@@ -231,12 +232,8 @@ class Comparison:
 
         def make() -> tuple[nn.Module, dict[str, Any]]:
             if method == "narrow":
-                model = self._narrow(budget, seed).to(shop.device)
-                # It has had the dense network's epochs, too.
-                name = f"narrow-start-{budget}-seed{seed}-rate{choice.rate:.4g}" + "-holdout" * holdout
-                shop._fit(model, name, self.recipe.dense, seed, DENSE_ORDER, holdout=holdout)
-                return model, {}
-            dense = shop.dense(seed, holdout=holdout)
+                return self._narrow(budget, seed), {}
+            dense = self.recipe.make_model(seed) if choice.start == "scratch" else shop.dense(seed, holdout=holdout)
             if method == "dense":
                 return copy.deepcopy(dense), {}
             if method in CIRCUITS:
@@ -339,6 +336,14 @@ class Comparison:
         if self.console is not None:
             self.console.print(make_table(found["title"], heads, rows))
             self.console.print(f"Report: {path}")
+
+
+def _starts(method: str, starts: Sequence[str]) -> tuple[str, ...]:
+    """Those of the starts that a method can have."""
+    if method in ("dense", "narrow", "pruned"):
+        return ("fitted" if method == "pruned" else "random",)
+    # Layers that are not trained and fitted to trained ones would be no control.
+    return tuple(start for start in starts if start != "fitted" or method not in WHOLE) or ("random",)
 
 
 def _product(shape: Sequence[int]) -> int:

@@ -153,8 +153,9 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
             "gauge” leaves out, for every method alike, those that only choose between equal weights (for circuits an "
             "upper bound). Positions of pruned entries and seeds of random numbers are not counted; of circuits "
             "frozen at their start nothing else is stored.",
-            "Each method has its best learning rate and start (fitted to the trained weights, or random) of a small "
-            "grid, chosen at the middle budget on training images held out; rates with × are factors of the recipe's.",
+            "Each method has its best learning rate and start (from scratch, with the epochs of both schedules; in the "
+            "trained dense network, fitted to its weights or random) of a small grid, chosen at the middle budget on "
+            "training images held out; rates with × are factors of the recipe's.",
             "The narrow dense network is the same network with all widths scaled, so that it has as many parameters in "
             "all as the compressed ones; it and the dense network have trained for the epochs of both schedules.",
         ],

@@ -34,3 +34,6 @@ TITLES = {
     "dense": "dense network",
 }
 FACTORS = (1 / 3, 1.0, 3.0)
+# What a method's layers begin as: random before anything is trained (the network then trains with both schedules, as
+# the narrow one does); fitted to the trained dense network's; random in that network.
+STARTS = ("scratch", "fitted", "random")

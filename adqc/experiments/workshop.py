@@ -199,10 +199,11 @@ class Workshop:
         return found
 
     def keep(self, name: str, record: dict[str, Any]) -> dict[str, Any]:
-        """Write a record as JSON; the training's snapshot is no longer needed."""
+        """Write a record as JSON; the training's snapshots are no longer needed."""
         if self.processes.main:
             write_atomically(self.folder / "trainings" / f"{name}.json", json.dumps(record, indent=1).encode())
-            (self.folder / "snapshots" / f"{name}.safetensors").unlink(missing_ok=True)
+            for own in (name, f"{name}-start"):
+                (self.folder / "snapshots" / f"{own}.safetensors").unlink(missing_ok=True)
         return record
 
     def train(
@@ -215,6 +216,7 @@ class Workshop:
         factor: float = 1.0,
         holdout: bool = False,
         penalty: float = 0.0,
+        both: bool = False,
         changes: Mapping[str, Any] | None = None,
         after: Callable[[nn.Module], dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
@@ -228,6 +230,7 @@ class Workshop:
             factor: Factor of the learning rate of everything else.
             holdout: Train without, and measure on, a part of the training images.
             penalty: Factor of :func:`adqc.unitarity` in the loss.
+            both: Train with the dense network's schedule before, as what does not start from that network does.
             changes: Other fields of the training.
             after: More to be remembered, measured on the trained network.
 
@@ -238,8 +241,9 @@ class Workshop:
         found = self.find(name)
         if found is not None:
             return found
-        # What most networks start from, so that the seconds below are those of their own start.
-        self.dense(seed, holdout=holdout)
+        if not both:
+            # What the network starts from, so that the seconds below are those of its own start.
+            self.dense(seed, holdout=holdout)
         begin = time.perf_counter()
         model, facts = make()
         model.to(self.device)
@@ -258,6 +262,12 @@ class Workshop:
             **facts,
         }
         try:
+            if both:
+                first = f"{name}-start"
+                start = self._fit(
+                    model, first, self.recipe.dense, seed, DENSE_ORDER, holdout=holdout, lr=lr, penalty=penalty
+                )
+                record["start_seconds"] += sum(start.seconds)
             history = self._fit(
                 model, name, training, seed, ORDER, holdout=holdout, teacher=teacher, lr=lr, penalty=penalty
             )
