@@ -20,7 +20,8 @@ from adqc.gates import (
     find_family,
     special_unitary_logarithm,
 )
-from adqc.pauli import ODD_Y, PAULI_WORDS
+from adqc.pauli import ODD_Y, PAULI_WORDS, pauli
+from adqc.special_orthogonal import so4_arrays, so4_matrices
 from adqc.testing import RouteSuite
 from adqc.user_gates import gate_family, pennylane_matrices
 
@@ -98,6 +99,25 @@ def test_so4_is_special_unitary_with_the_words_that_hold_an_odd_number_of_y():
     torch.testing.assert_close(FAMILIES["so4"].matrices(params).to(expected.dtype), expected)
     theta = numbers(FAMILIES["su4"])
     torch.testing.assert_close(FAMILIES["su4"].matrices(theta), qml.SpecialUnitary.compute_matrix(theta, 2))
+
+
+@pytest.mark.parametrize("scale", [0, 1e-9, 5e-3, 0.5, 1, 4])
+def test_so4_and_its_derivatives_at_every_angle(scale):
+    generator = torch.Generator().manual_seed(3)
+    params = scale * torch.randn(6, 6, dtype=torch.float64, generator=generator)
+    weights = torch.randn(6, 4, 4, dtype=torch.float64, generator=generator)
+    words = torch.stack([(1j * pauli(PAULI_WORDS[k])).real for k in ODD_Y])
+    params.requires_grad_()
+    gates, expected = so4_matrices(params), torch.linalg.matrix_exp(torch.einsum("gk,kij->gij", params, words))
+    torch.testing.assert_close(gates, expected, rtol=0, atol=1e-13)
+    due, grad = (torch.autograd.grad((found * weights).sum(), params)[0] for found in (expected, gates))
+    torch.testing.assert_close(grad, due, rtol=0, atol=1e-12)
+    torch.autograd.gradgradcheck(so4_matrices, params)
+    found, pull = so4_arrays(params.detach().numpy())
+    torch.testing.assert_close(torch.from_numpy(found), expected.detach(), rtol=0, atol=1e-13)
+    torch.testing.assert_close(torch.from_numpy(pull(weights.numpy())), due, rtol=0, atol=1e-12)
+    found, pull = so4_arrays(params.detach().float().numpy())
+    torch.testing.assert_close(torch.from_numpy(pull(weights.float().numpy())).double(), due, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("small", [0, arrays.SMALL])
