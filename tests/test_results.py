@@ -77,7 +77,8 @@ def test_the_studies_show_the_stored_results(script):
 
 
 def test_each_lever_changes_something_and_can_be_built(script):
-    for name, (budget, _, changes) in script("levers")["LEVERS"].items():
+    module = script("levers")
+    for name, (budget, _, changes) in module["LEVERS"].items():
         recipe = load_recipe(name)
         choices = select_targets(recipe.make_model(), adqc.Circuit(), dict(recipe.circuits))
         shapes = {choice.target.name: tuple(choice.target.shape) for choice in choices if not choice.why}
@@ -87,5 +88,5 @@ def test_each_lever_changes_something_and_can_be_built(script):
             changed = {layer: lever(config) for layer, config in chosen.items()}
             for layer, config in changed.items():
                 config.wire(config.arrange(shapes[layer]).sites)
-            assert changed not in seen or words == "stage 1 first", words
+            assert changed not in seen or words in (module["IN_THE_DENSE"], module["STAGE_1"]), words
             seen.append(changed)

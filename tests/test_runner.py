@@ -1,5 +1,6 @@
 """Recipes and runs: what a recipe may say, what a run leaves, and that a stopped run goes on as if it had not been."""
 
+import io
 import json
 import os
 import shutil
@@ -10,16 +11,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from adqc.checkpoint import load_
 from adqc.config import Circuit
 from adqc.experiments import training
 from adqc.experiments.batches import Augment, Batches
+from adqc.experiments.controls import put_control_
 from adqc.experiments.models import MODELS, image_shape, make_model, narrow_model
 from adqc.experiments.recipe import load_recipe, recipe_from_dict, recipe_names
 from adqc.experiments.runner import Run
 from adqc.experiments.summary import summarise
-from adqc.experiments.training import Taught, load_state, measure, save_state, train, write_atomically
+from adqc.experiments.training import Taught, load_model_, load_state, measure, save_state, train, write_atomically
 from adqc.qasm import load_qasm
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -90,7 +93,7 @@ def test_the_demo_is_what_it_says():
     assert recipe.aims.gap == 0.7
     assert recipe.aims.parameters == 1500
     assert set(recipe.circuits) == {"conv2", "fc1", "fc2"}
-    assert {control.method for control in recipe.controls.values()} >= {"frozen", "tensor-train"}
+    assert {control.method for control in recipe.controls.values()} == {"frozen", "tensor-train", "cosine"}
 
 
 def test_changes_reach_every_depth_and_beat_the_short_form(tiny):
@@ -403,6 +406,32 @@ def test_parameters_are_counted_as_stored(finished):
     assert metrics["controls"]["frozen"]["parameters"] == 0
 
 
+def test_other_circuits_stand_beside_and_what_does_not_fit_is_left_out(tiny, tmp_path):
+    changes = [
+        "train_images=100", "dense.epochs=1", "finetune.epochs=1", "finetune.distil.weight=0", "fit.sweeps=0",
+        "circuits={conv2={depth=7}, fc2={depth=7}}", "cosines={conv2={frequencies=[0, 0, 4, 4]}}",
+        'controls={wider={method="wide"}, "of cosines"={method="cosine", lr=0.01}, thin={method="low-rank"}}',
+    ]  # fmt: skip
+    console = Console(file=io.StringIO(), width=200)
+    recipe = load_recipe(tiny, changes=changes)
+    metrics = Run(recipe, folder=tmp_path, data=DATA, progress=False, console=console).execute()
+    budget = metrics["plan"]["parameters"]
+    assert list(metrics["controls"]) == ["wider", "of cosines"]
+    for entry in metrics["controls"].values():
+        assert 0.5 * budget < entry["parameters"] == sum(entry["layers"].values()) <= budget
+    # Of rivals alone it is said who is ahead.
+    assert not any("wider" in aim["sentence"] for aim in metrics["summary"]["aims"])
+    assert [row["network"] for row in metrics["summary"]["rows"]][3:] == ["wider", "of cosines"]
+    assert "Without the control “thin”: " in console.file.getvalue()
+    model = make_model("lenet5")
+    put_control_(model, recipe, "cosine", dict.fromkeys(("conv2", "fc2"), budget // 2))
+    load_model_(model, tmp_path / "stages" / "of-cosines.safetensors")
+    assert model.conv2.circuit.config.frequencies == (0, 0, 4, 4)
+    assert measure(model, Run(recipe, folder=tmp_path, data=DATA, resume=True)._test()) == metrics["controls"][
+        "of cosines"
+    ]["accuracy"]
+
+
 def test_the_checkpoint_is_the_network_of_the_table(finished):
     folder, metrics = finished
     model = load_(make_model("lenet5"), folder / "model.safetensors")
@@ -496,8 +525,8 @@ def test_the_aims_say_what_is_met():
         "finetune": {"accuracy": 98.35, "seconds": 1.0},
         "plan": {"weights": 60_480, "parameters": 1334},
         "controls": {
-            "frozen": {"accuracy": 93.0, "parameters": 0, "seconds": 1.0},
-            "tensor train": {"accuracy": 98.35, "parameters": 1278, "seconds": 1.0},
+            "frozen": {"accuracy": 93.0, "parameters": 0, "seconds": 1.0, "method": "frozen"},
+            "tensor train": {"accuracy": 98.35, "parameters": 1278, "seconds": 1.0, "method": "tensor-train"},
         },
         "recipe": {"aims": {"accuracy": 98.3, "gap": 0.6, "parameters": 1334}},
     }

@@ -26,6 +26,8 @@ from adqc.experiments.models import MODELS, image_shape, make_model
 from adqc.experiments.sources import find_source
 
 SCHEDULES = ("cosine", "constant", "one-cycle")
+# Controls that are circuits themselves.
+OTHER_CIRCUITS = ("wide", "cosine")
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,11 @@ class Training:
 
 @dataclass(frozen=True)
 class Control:
-    """A rival at equal parameters, trained with the schedule of stage 2.
+    """A rival at equal parameters, or circuits of another kind, trained with the schedule of stage 2.
 
     Args:
-        method: ``"frozen"``, ``"tensor-train"``, ``"low-rank"`` or ``"hashing"``.
+        method: ``"frozen"``, ``"tensor-train"`` or another of :data:`adqc.baselines.METHODS`; ``"wide"`` for circuits
+            of the recipe's wide gates, ``"cosine"`` for such of cosines where it has them. Circuits start random.
         lr: Learning rate of its own parameters; 0 takes the circuits'.
     """
 
@@ -107,8 +110,9 @@ class Control:
     lr: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"unknown control {self.method!r}: use one of {', '.join(METHODS)}")
+        known = (*METHODS, *OTHER_CIRCUITS)
+        if self.method not in known:
+            raise ValueError(f"unknown control {self.method!r}: use one of {', '.join(known)}")
         if self.lr < 0:
             raise ValueError(f"the learning rate of a control cannot be negative, got {self.lr}")
 
@@ -145,7 +149,7 @@ class Recipe:
         train_images: Number of training images to use; 0 for all.
         test_images: Number of test images to use; 0 for all.
         circuits: Which layers become circuits (names, or ``re:`` patterns), and which circuit each gets.
-        wide: What a comparison's wide gates have beside the gate: axes, layout or start of a layer. It takes
+        wide: What wide gates, in a comparison or a control, have beside the gate: axes, layout or start of a layer. It takes
             ``"grouped"``, ``"paired"`` and the weight's own axes where nothing is said.
         cosines: The same for those layers that wide gates shall see in the cosine basis, as a method of its own.
         dense: Training of the dense network.
@@ -153,7 +157,7 @@ class Recipe:
         rescale: Give every circuit the norm of the trained weight after stage 1. The best fit is a short vector, from
             which training starts slowly.
         finetune: Stage 2, and the controls.
-        controls: The rivals.
+        controls: The rivals, and other circuits to set beside them.
         aims: What the result is measured by.
         quick: Whether this is the short form.
     """

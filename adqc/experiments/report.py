@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adqc.baselines import replace_
 from adqc.brickwall import BrickWall
 from adqc.compress import compress_
 from adqc.experiments import pictures
+from adqc.experiments.controls import put_control_
 from adqc.experiments.page import FILES, describe_making, make_html_table, wrap, write_page
 from adqc.experiments.recipe import Recipe, recipe_from_dict
 from adqc.experiments.training import load_model_, write_atomically
@@ -85,7 +85,7 @@ def _read_weights(
         if entry["method"] != "frozen":
             rival = copy.deepcopy(dense)
             budgets = {layer["name"]: layer["parameters"] for layer in metrics["fit"]["layers"]}
-            replace_(rival, budgets, method=entry["method"])
+            put_control_(rival, recipe, entry["method"], budgets)
             load_model_(rival, stages / f"{control.replace(' ', '-')}.safetensors")
             for name in names:
                 weights[name][control] = _matrix(rival, name)

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from adqc.baselines import replace_
 from adqc.compress import Plan, compress_, plan
 from adqc.experiments.batches import Batches
+from adqc.experiments.controls import put_control_
 from adqc.experiments.data import read
 from adqc.experiments.processes import join_processes
 from adqc.experiments.recipe import Recipe, Training
@@ -238,11 +238,15 @@ class Run:
         return history
 
     def _controls(self, dense: nn.Module, planned: Plan) -> dict[str, Any]:
+        recipe, entries = self.recipe, {}
         budgets = {row.name: row.parameters for row in planned.compressed}
-        entries = {}
-        for name, control in self.recipe.controls.items():
+        for name, control in recipe.controls.items():
             model = copy.deepcopy(dense)
-            counts = replace_(model, budgets, method=control.method, generator=self._generator(CONTROLS))
+            try:
+                counts = put_control_(model, recipe, control.method, budgets, generator=self._generator(CONTROLS))
+            except ValueError as error:
+                self._say(f"Without the control “{name}”: {error}.")
+                continue
             history = self._finetune(model, name, dense, lr=control.lr)
             entries[name] = {
                 **_entry(history),

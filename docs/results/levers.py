@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tables import TABLES
+from torch import nn
 
 from adqc.config import Circuit
 from adqc.experiments.depths import choose_widths
@@ -24,6 +25,8 @@ from adqc.experiments.workshop import Workshop
 
 HERE = Path(__file__).parent
 AS_IN_THE_TABLES = "as in the tables"
+IN_THE_DENSE = "put into the trained dense network"
+STAGE_1 = "put there and fitted first (stage 1)"
 Change = Callable[[Circuit], Circuit]
 
 
@@ -40,10 +43,11 @@ LEVERS: dict[str, tuple[int, float, dict[str, Change]]] = {
         600, 0.03,
         {
             AS_IN_THE_TABLES: change(),
-            "stage 1 first": change(),
-            "random start (`haar`)": change(start="haar"),
+            IN_THE_DENSE: change(),
+            STAGE_1: change(),
+            "random gates (`haar`)": change(start="haar"),
             "two bits of outputs and two or three of pixels in turns": change(layout=TWOS),
-            "random start, three bits of outputs and pixels in turns": change(start="haar", layout=THREES),
+            "random gates, three bits of outputs and pixels in turns": change(start="haar", layout=THREES),
             "weight's own axes, 256 × 784": change(axes=None),
             "bits in turns one by one (`interleaved`)": change(layout="interleaved"),
             "all bits of the outputs first (`rows-first`)": change(start="haar", layout="rows-first"),
@@ -56,7 +60,8 @@ LEVERS: dict[str, tuple[int, float, dict[str, Change]]] = {
         600, 0.003,
         {
             AS_IN_THE_TABLES: change(),
-            "random start (`haar`)": change(start="haar"),
+            IN_THE_DENSE: change(),
+            "random gates (`haar`)": change(start="haar"),
         },
     ),
 }  # fmt: skip
@@ -72,8 +77,7 @@ def make(name: str, *, data: str | None = None, runs: str = "runs/levers") -> di
     rows = []
     for number, (words, lever) in enumerate(levers.items()):
         configs = {layer: lever(config) for layer, config in chosen.items()}
-        fit = recipe.fit if words == "stage 1 first" else None
-        found = [train(shop, f"lever{number}", configs, recipe.seed + k, rate, fit) for k in range(seeds)]
+        found = [train(shop, f"lever{number}", words, configs, recipe.seed + k, rate) for k in range(seeds)]
         reached = [record["accuracy"] for record in found]
         row = {"lever": words, "parameters": found[0]["parameters"], "accuracy": statistics.mean(reached)}
         rows.append({**row, "reached": reached, "loss": statistics.mean(record["loss"] for record in found)})
@@ -81,11 +85,15 @@ def make(name: str, *, data: str | None = None, runs: str = "runs/levers") -> di
     return {"title": recipe.title, "budget": budget, "rate": rate, "machine": shop.machine(), "rows": rows}
 
 
-def train(shop: Workshop, name: str, configs: dict[str, Circuit], seed: int, rate: float, fit: Any) -> dict[str, Any]:
-    """One training of these circuits."""
-    return shop.train(
-        f"{name}-seed{seed}", lambda: shop.circuit(shop.dense(seed), configs, seed, fit=fit), seed=seed, lr=rate
-    )
+def train(shop: Workshop, name: str, words: str, configs: dict[str, Circuit], seed: int, rate: float) -> dict[str, Any]:
+    """One training of these circuits, from scratch where the lever does not say otherwise."""
+    scratch = words not in (IN_THE_DENSE, STAGE_1)
+    fit = shop.recipe.fit if words == STAGE_1 else None
+
+    def put_in() -> tuple[nn.Module, dict[str, Any]]:
+        return shop.circuit(shop.recipe.make_model(seed) if scratch else shop.dense(seed), configs, seed, fit=fit)
+
+    return shop.train(f"{name}-seed{seed}", put_in, seed=seed, lr=rate, both=scratch)
 
 
 def render(found: dict[str, Any]) -> str:

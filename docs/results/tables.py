@@ -15,7 +15,7 @@ from typing import Any
 
 from adqc.experiments.compare import Comparison, Settings
 from adqc.experiments.compare_page import picture
-from adqc.experiments.methods import CIRCUITS, FAMILIES, FLAT, TITLES
+from adqc.experiments.methods import CIRCUITS, FAMILIES, FLAT, STARTS, TITLES
 from adqc.experiments.page import draw
 from adqc.experiments.recipe import load_recipe
 
@@ -46,19 +46,18 @@ RIVALS = (
 CONVOLUTIONS = ("tucker", "cp")
 PLAIN = tuple(method for method in RIVALS if method != "cosine-train")
 OWN = ("wide", "cosine", "frozen-circuit")
-TURNED = ("cartan", "so4", "free")
 # Name of the recipe: budgets, seeds, starts, methods, changes of the recipe.
 TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    "fc2-mnist": ((300, 600, 1200), 3, ("fitted", "random"), (*OWN, *TURNED, *RIVALS), FC2_OF_COSINES),
-    "fc2-fashion": ((300, 600, 1200), 3, ("fitted", "random"), (*OWN, *TURNED, *RIVALS), FC2_OF_COSINES),
-    "lenet5-mnist": ((700, 1400), 3, ("fitted", "random"), (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
-    "lenet5-fashion": ((700, 1400), 3, ("fitted", "random"), (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
-    "small-vgg-cifar10": ((600, 1200), 3, ("random",), (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), VGG),
+    "fc2-mnist": ((300, 600, 1200), 3, STARTS, (*OWN, *FAMILIES, *RIVALS), FC2_OF_COSINES),
+    "fc2-fashion": ((300, 600, 1200), 3, STARTS, (*OWN, *FAMILIES, *RIVALS), FC2_OF_COSINES),
+    "lenet5-mnist": ((700, 1400), 3, STARTS, (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
+    "lenet5-fashion": ((700, 1400), 3, STARTS, (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
+    "small-vgg-cifar10": ((600, 1200), 3, ("scratch", "random"), (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), VGG),
     "small-vgg-mean-cifar10": ((600, 1200), 3, ("random",), ("wide", *FAMILIES, *PLAIN), VGG),
 }  # fmt: skip
-RATES = (0.01, 0.03)
+RATES = (0.003, 0.01, 0.03)
 # Tables with other rates than these.
-OTHER_RATES = {"small-vgg-cifar10": (0.003, 0.01, 0.03)}
+OTHER_RATES = {"small-vgg-mean-cifar10": (0.01, 0.03)}
 # Factors of the recipe's rate that the rest of each network is tried with, where not that rate alone.
 FACTORS = {"small-vgg-mean-cifar10": (1.0, 3.0)}
 
