@@ -427,9 +427,10 @@ def test_other_circuits_stand_beside_and_what_does_not_fit_is_left_out(tiny, tmp
     put_control_(model, recipe, "cosine", dict.fromkeys(("conv2", "fc2"), budget // 2))
     load_model_(model, tmp_path / "stages" / "of-cosines.safetensors")
     assert model.conv2.circuit.config.frequencies == (0, 0, 4, 4)
-    assert measure(model, Run(recipe, folder=tmp_path, data=DATA, resume=True)._test()) == metrics["controls"][
-        "of cosines"
-    ]["accuracy"]
+    assert (
+        measure(model, Run(recipe, folder=tmp_path, data=DATA, resume=True)._test())
+        == metrics["controls"]["of cosines"]["accuracy"]
+    )
 
 
 def test_the_checkpoint_is_the_network_of_the_table(finished):

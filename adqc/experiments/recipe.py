@@ -149,8 +149,8 @@ class Recipe:
         train_images: Number of training images to use; 0 for all.
         test_images: Number of test images to use; 0 for all.
         circuits: Which layers become circuits (names, or ``re:`` patterns), and which circuit each gets.
-        wide: What wide gates, in a comparison or a control, have beside the gate: axes, layout or start of a layer. It takes
-            ``"grouped"``, ``"paired"`` and the weight's own axes where nothing is said.
+        wide: What wide gates, in a comparison or a control, have beside the gate: axes, layout or start of a layer. It
+            takes ``"grouped"``, ``"paired"`` and the weight's own axes where nothing is said.
         cosines: The same for those layers that wide gates shall see in the cosine basis, as a method of its own.
         dense: Training of the dense network.
         fit: Stage 1; without sweeps the circuits start at random.
