@@ -96,7 +96,9 @@ def run(
     """
     from adqc.experiments.recipe import load_recipe
     from adqc.experiments.runner import Run
+    from adqc.memory import keep_freed_memory
 
+    keep_freed_memory()
     seeds = [] if seed is None else [f"seed={seed}"]
     chosen = load_recipe(recipe, quick=quick, changes=[*(changes or []), *seeds])
     metrics = Run(chosen, folder=out, data=data, device=device, resume=resume, console=_console()).execute()
@@ -275,7 +277,9 @@ def compare(
     from adqc.experiments.compare import Comparison, Settings
     from adqc.experiments.methods import ALL
     from adqc.experiments.recipe import load_recipe
+    from adqc.memory import keep_freed_memory
 
+    keep_freed_memory()
     settings = Settings(
         budgets=_numbers("--budgets", budgets, int),
         seeds=seeds,
@@ -309,7 +313,9 @@ def study(
     from adqc.experiments.recipe import load_recipe
     from adqc.experiments.studies import find_study
     from adqc.experiments.study import Study
+    from adqc.memory import keep_freed_memory
 
+    keep_freed_memory()
     question = find_study(name)
     chosen = load_recipe(recipe or question.recipe, quick=quick, changes=changes or [])
     Study(name, question, chosen, seeds=seeds, folder=out, data=data, device=device, console=_console()).execute()

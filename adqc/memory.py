@@ -1,8 +1,10 @@
-"""How much memory there is, and whether a tensor would fit."""
+"""How much memory there is, whether a tensor would fit, and what becomes of memory that is given back."""
 
 from __future__ import annotations
 
+import ctypes
 import math
+import platform
 
 import torch
 from torch import Tensor
@@ -10,6 +12,8 @@ from torch import Tensor
 from adqc.geometry import Layout
 
 MAX_BYTES_SHARE = 0.8
+# Of malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def check_memory(arrangement: Layout, like: Tensor, *, entries: int | None = None) -> None:
@@ -45,3 +49,20 @@ def free_memory(device: torch.device) -> int:
     import psutil
 
     return int(psutil.virtual_memory().available)
+
+
+def keep_freed_memory() -> bool:
+    """Have the C library keep what this process gives back, for what it asks for next.
+
+    By default glibc hands blocks beyond 32 MB, and the end of its heap, back to the system, and a training step that
+    gives back as much gets it anew, page by page, each time. For processes that train; the commands ``run``,
+    ``compare`` and ``study`` call it, importing adqc does not.
+
+    Returns:
+        Whether it was done: only glibc can.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    library = ctypes.CDLL(None)
+    # No blocks apart from the heap, and no end of the heap handed back below 2 GB.
+    return all(library.mallopt(option, value) for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)))

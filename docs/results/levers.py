@@ -40,7 +40,7 @@ THREES = (0, 1, 2, 8, 9, 10, 3, 4, 5, 11, 12, 13, 6, 7, 14, 15, 16, 17)
 # Name of the recipe: budget, rate, and what is changed.
 LEVERS: dict[str, tuple[int, float, dict[str, Change]]] = {
     "fc2-fashion": (
-        600, 0.03,
+        600, 0.01,
         {
             AS_IN_THE_TABLES: change(),
             IN_THE_DENSE: change(),
@@ -135,4 +135,7 @@ if __name__ == "__main__":
     import os
     import sys
 
+    from adqc.memory import keep_freed_memory
+
+    keep_freed_memory()
     write(sys.argv[1:] or list(LEVERS), data=os.environ.get("ADQC_DATA"))

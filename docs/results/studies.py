@@ -81,4 +81,7 @@ if __name__ == "__main__":
     import os
     import sys
 
+    from adqc.memory import keep_freed_memory
+
+    keep_freed_memory()
     write(sys.argv[1:] or list(LENGTHS), data=os.environ.get("ADQC_DATA"))

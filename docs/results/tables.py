@@ -46,6 +46,8 @@ RIVALS = (
 CONVOLUTIONS = ("tucker", "cp")
 PLAIN = tuple(method for method in RIVALS if method != "cosine-train")
 OWN = ("wide", "cosine", "frozen-circuit")
+# What has but one start.
+STARTED = {"narrow": "scratch", "dense": "scratch", "pruned": "trained"}
 # Name of the recipe: budgets, seeds, starts, methods, changes of the recipe.
 TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "fc2-mnist": ((300, 600, 1200), 3, STARTS, (*OWN, *FAMILIES, *RIVALS), FC2_OF_COSINES),
@@ -79,18 +81,19 @@ def render(found: dict[str, Any]) -> str:
     rows = {(row["method"], row["budget"]): row for row in found["rows"]}
     methods = list(dict.fromkeys(row["method"] for row in found["rows"]))
     lines = [f"## {found['title'].split(':')[0]}", "", settings_line(found), ""]
-    lines += ["| method | " + " | ".join(f"{budget:,} parameters" for budget in budgets) + " |"]
-    lines += ["| --- |" + " ---: |" * len(budgets)]
+    lines += ["| method | start | " + " | ".join(f"{budget:,} parameters" for budget in budgets) + " |"]
+    lines += ["| --- | --- |" + " ---: |" * len(budgets)]
     for method in methods:
-        cells = [cell(rows.get((method, 0 if method in FLAT else budget))) for budget in budgets]
-        lines.append(f"| {TITLES[method]} | " + " | ".join(cells) + " |")
+        own = [rows.get((method, 0 if method in FLAT else budget)) for budget in budgets]
+        start = next((row["start"] for row in own if row and row["seeds"]), "")
+        lines.append(f"| {TITLES[method]} | {STARTED.get(method, start)} | " + " | ".join(map(cell, own)) + " |")
     lines.append(
-        f"| **best circuit less best rival** | {' | '.join(margin(rows, methods, budget) for budget in budgets)} |"
+        f"| **best circuit less best rival** | | {' | '.join(margin(rows, methods, budget) for budget in budgets)} |"
     )
     if "cosine-train" in methods:
         plain = [method for method in methods if method != "cosine-train"]
         cells = [margin(rows, plain, budget) for budget in budgets]
-        lines.append(f"| less best rival without cosines | {' | '.join(cells)} |")
+        lines.append(f"| less best rival without cosines | | {' | '.join(cells)} |")
     shown = picture(found)
     lines += ["", f"![{shown['alt']}](../pictures/table-{found['name']}.svg)", "", shown["caption"]]
     return "\n".join(lines) + "\n"
@@ -195,4 +198,7 @@ in the others all gates began random, as they do by default now.
 if __name__ == "__main__":
     import os
 
+    from adqc.memory import keep_freed_memory
+
+    keep_freed_memory()
     write(sys.argv[1:] or list(TABLES), data=os.environ.get("ADQC_DATA"))
