@@ -128,7 +128,8 @@ def write(names: list[str], *, data: str | None = None) -> None:
 INTRODUCTION = """# What moves the accuracy of a circuit
 
 `python docs/results/levers.py` makes this page: the wide circuits of [the tables](tables.md) with one choice changed at
-a time. What was tried and does not pay is told in [another page](tried.md).
+a time, trained from scratch where nothing else is said. What was tried and does not pay is told in [another
+page](tried.md).
 """
 
 if __name__ == "__main__":

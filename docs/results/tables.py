@@ -46,12 +46,13 @@ RIVALS = (
 CONVOLUTIONS = ("tucker", "cp")
 PLAIN = tuple(method for method in RIVALS if method != "cosine-train")
 OWN = ("wide", "cosine", "frozen-circuit")
+TURNED = ("cartan", "so4", "free")
 # What has but one start.
 STARTED = {"narrow": "scratch", "dense": "scratch", "pruned": "trained"}
 # Name of the recipe: budgets, seeds, starts, methods, changes of the recipe.
 TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    "fc2-mnist": ((300, 600, 1200), 3, STARTS, (*OWN, *FAMILIES, *RIVALS), FC2_OF_COSINES),
-    "fc2-fashion": ((300, 600, 1200), 3, STARTS, (*OWN, *FAMILIES, *RIVALS), FC2_OF_COSINES),
+    "fc2-mnist": ((300, 600, 1200), 3, STARTS, (*OWN, *TURNED, *RIVALS), FC2_OF_COSINES),
+    "fc2-fashion": ((300, 600, 1200), 3, STARTS, (*OWN, *TURNED, *RIVALS), FC2_OF_COSINES),
     "lenet5-mnist": ((700, 1400), 3, STARTS, (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "lenet5-fashion": ((700, 1400), 3, STARTS, (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "small-vgg-cifar10": ((600, 1200), 3, ("scratch", "random"), (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), VGG),
@@ -161,11 +162,16 @@ standard deviation over the seeds, and in brackets the numbers stored in the lay
 terms is told in [Experiments](../experiments.md); the schedules are short, so that two cores make all tables in about
 six hours.
 
+Every network has the epochs of both schedules. **Start** says what a method's layers begin as: random before anything
+is trained (`scratch`), or in the trained dense network, fitted to its weights or random; it was chosen on training
+images held out, as the rate was. Circuits of two-qubit gates, Tucker and CP were trained earlier, without starts from
+scratch, and so was the last table; other rows that begin otherwise were tried from scratch, too.
+
 Wide gates are counted by what it takes to store them (`adqc.minimal`); they are trained in up to 1.8 times as many
 coordinates. The layouts of the recipes' `[wide]` for FC-2 and LeNet-5 come from a search on training images held out,
-which began from layouts found in trials that looked at the test images; those for the small VGGs, the axes and the
-starts come from such trials. The frequencies and layouts of the recipes' `[cosines]` come from trials on training
-images held out. Rates and starts of every method here were chosen on training images held out.
+which began from layouts found in trials that looked at the test images; those for the small VGGs, the axes and how
+gates begin come from such trials. The frequencies and layouts of the recipes' `[cosines]` come from trials on training
+images held out. All of these trials put the circuits into a trained network.
 
 "Of cosines" are circuits, and a tensor train, for the coefficients of weights whose pixel or kernel axes are sums of
 few cosines ([how](../how-to/layouts-and-depth.md#cosines)): of FC-2's 28 × 28 pixels 16 × 16 frequencies, of LeNet-5's
@@ -174,24 +180,20 @@ these tables leaves out the train that has them. FC-2's circuits of two-qubit ga
 order of the bits: on all pixels they would train for hours. (Of LeNet-5 and the small VGG they are not.)
 
 "Wide gates, frozen at their start" are these circuits with gates that are not trained, so that a seed stands for them:
-what is above this line is what training the gates brings. In FC-2 and LeNet-5 that is most or all of what they are
-ahead of layers frozen at random. In the small VGG it is 0.3 and 1.4 points: there it matters most that every output
-sees one input at the start, with a kernel of its own.
+what is above this line is what training the gates brings. In the small VGG it matters most that every output sees one
+input at the start, with a kernel of its own.
 
-For the small VGG the rate 0.003 was added, for every method, after trials on held-out images. Of what it still stores,
-nine tenths are its linear layer, which only the narrow network shrinks. With the mean of each map before that layer it
-stores 2,858 numbers beside the compressed ones, and it is the circuits and their rivals that make the network: the
-last table, added when the narrow network was ahead in the one before it. In it the rate of the rest of each network
-was chosen, too, after a trial that looked at test images; in the other tables it was for networks without circuits and
-rivals alone. The choices for the small VGG with mean pooling (all but its circuits of two-qubit gates), for the small
-VGG's dense network and layers frozen at random, for LeNet-5's SU(4) and free gates and on Fashion-MNIST its SO(4) gates
-were made on a sixth of the images that they train on, before those beyond them were used for that. Such choices are
-uncertain: from a sixth of its images LeNet-5 on MNIST took other starts for some rivals, with which the tensor train
-came to 97.73 and 98.29.
+Of what the small VGG still stores, nine tenths are its linear layer, which only the narrow network shrinks. With the
+mean of each map before that layer it stores 2,858 numbers beside the compressed ones, and it is the circuits and their
+rivals that make the network: the last table. In it the rate of the rest of each network was chosen, too, after a trial
+that looked at test images; in the other tables it was for networks without circuits and rivals alone. The choices for
+it (all but its circuits of two-qubit gates), for the small VGG's dense network, and for LeNet-5's SU(4) and free gates
+and on Fashion-MNIST its SO(4) gates were made on a sixth of the images that they train on, before those beyond them
+were used for that. Such choices are uncertain.
 
-The trainings for FC-2 and LeNet-5 were made on two machines; each record names its processor. Circuits of SO(4), SU(4)
-and free gates beyond depth 6 began with near-identity layers behind the first two in LeNet-5's table on Fashion-MNIST;
-in the others all gates began random, as they do by default now.
+The trainings were made on several machines; each record names its processor. LeNet-5's circuits of SO(4), SU(4) and
+free gates beyond depth 6 began on Fashion-MNIST with near-identity layers behind the first two; elsewhere all gates
+began random, as they do by default now.
 
 """
 
