@@ -423,6 +423,8 @@ def test_other_circuits_stand_beside_and_what_does_not_fit_is_left_out(tiny, tmp
     assert not any("wider" in aim["sentence"] for aim in metrics["summary"]["aims"])
     assert [row["network"] for row in metrics["summary"]["rows"]][3:] == ["wider", "of cosines"]
     assert "Without the control “thin”: " in console.file.getvalue()
+    assert list(metrics["left_out"]) == ["thin"]
+    assert "Without the control “thin”: conv2: low rank" in (tmp_path / "report.html").read_text(encoding="utf-8")
     model = make_model("lenet5")
     put_control_(model, recipe, "cosine", dict.fromkeys(("conv2", "fc2"), budget // 2))
     load_model_(model, tmp_path / "stages" / "of-cosines.safetensors")

@@ -117,6 +117,10 @@ def _result(metrics: Mapping[str, Any]) -> str:
         f"{html.escape(aim['sentence'])}.</li>"
         for aim in metrics["summary"]["aims"]
     )
+    left_out = "".join(
+        f" Without the control “{html.escape(name)}”: {html.escape(why)}."
+        for name, why in metrics.get("left_out", {}).items()
+    )
     images = metrics["images"]
     badge = ' <span class="badge">short form: fewer images and epochs</span>' if metrics["quick"] else ""
     return (
@@ -125,7 +129,7 @@ def _result(metrics: Mapping[str, Any]) -> str:
         f"{badge}</p>\n<h2>Result</h2>\n{make_html_table(heads, rows, main=2)}\n"
         f'<ul class="aims">{aims}</ul>\n<p class="soft">Accuracy is that after the last epoch, on all test '
         f"images. Parameters are the numbers stored for the weights of {layers}; all else in the networks is equal. "
-        f"The controls train with the circuits' schedule, from the same dense network.</p>"
+        f"The controls train with the circuits' schedule, from the same dense network.{left_out}</p>"
     )
 
 

@@ -153,7 +153,7 @@ class Run:
         history = self._finetune(model, "circuit", dense)
         metrics["finetune"] = _entry(history)
 
-        metrics["controls"] = self._controls(dense, planned)
+        metrics["controls"], metrics["left_out"] = self._controls(dense, planned)
         if not self.processes.main:
             return metrics
         metrics["verify"] = self._verify(model)
@@ -237,14 +237,16 @@ class Run:
         self._say(f"{name.capitalize()}: {history.accuracy[-1]:.2f} % after {len(history.loss)} epochs.")
         return history
 
-    def _controls(self, dense: nn.Module, planned: Plan) -> dict[str, Any]:
-        recipe, entries = self.recipe, {}
+    def _controls(self, dense: nn.Module, planned: Plan) -> tuple[dict[str, Any], dict[str, str]]:
+        """The controls, and why others are left out."""
+        recipe, entries, left_out = self.recipe, {}, {}
         budgets = {row.name: row.parameters for row in planned.compressed}
         for name, control in recipe.controls.items():
             model = copy.deepcopy(dense)
             try:
                 counts = put_control_(model, recipe, control.method, budgets, generator=self._generator(CONTROLS))
             except ValueError as error:
+                left_out[name] = str(error)
                 self._say(f"Without the control “{name}”: {error}.")
                 continue
             history = self._finetune(model, name, dense, lr=control.lr)
@@ -254,7 +256,7 @@ class Run:
                 "parameters": sum(counts.values()),
                 "layers": counts,
             }
-        return entries
+        return entries, left_out
 
     def _verify(self, model: nn.Module) -> dict[str, Any]:
         from adqc.verify import verify
