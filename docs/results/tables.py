@@ -166,9 +166,9 @@ Every network has the epochs of both schedules. **Start** says what a method's l
 is trained (`scratch`), or in the trained dense network, fitted to its weights or random; it was chosen on training
 images held out, as the rate was. Circuits of two-qubit gates (but for FC-2's minimal and free ones), the small VGG's
 Tucker, CP and tensor train of 2 × 2 modes, and the last table were trained earlier, without starts from scratch, FC-2's
-and LeNet-5's among them without the rate 0.003; other rows that begin otherwise were tried from scratch, too. A training
-that breaks down counts as chance (10 %): at the rate that did best at the middle budget, free gates did in FC-2 on MNIST
-at the largest.
+and LeNet-5's among them without the rate 0.003; other rows that begin otherwise were tried from scratch, too. FC-2's
+free gates on MNIST have the rate that did best at the middle budget; at the largest, two of three seeds end at chance
+with it.
 
 Wide gates are counted by what it takes to store them (`adqc.minimal`); they are trained in up to 1.8 times as many
 coordinates. The layouts of the recipes' `[wide]` for FC-2 and LeNet-5 come from a search on training images held out,
