@@ -12,7 +12,10 @@ from torch import Tensor
 from adqc.arrays import Numbers, NumpyArray, Pull, fixed
 from adqc.pauli import LEFT_WORDS, ODD_Y, PAULI_WORDS, RIGHT_WORDS, units
 
-# Below this angle sines are taken from their series.
+# (-1)^k / (2k)! and (-1)^k / (2k + 1)!: cos x and sin x / x as series in x², to all digits below x = 1.
+COSINE = tuple((-1) ** k / math.factorial(2 * k) for k in range(10))
+SINE_OVER = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(10))
+# On arrays, where one derivative is enough, two terms below this angle are.
 NARROW = 1e-2
 
 
@@ -24,11 +27,6 @@ def _products() -> tuple[tuple[float, ...], ...]:
 
 PLACES = Numbers(tuple([PAULI_WORDS[k] for k in ODD_Y].index(word) for word in LEFT_WORDS + RIGHT_WORDS))
 PRODUCTS = Numbers(_products())
-
-
-# (-1)^k / (2k)! and (-1)^k / (2k + 1)!: cos x and sin x / x as series in x², to all digits below x = 1.
-COSINE = tuple((-1) ** k / math.factorial(2 * k) for k in range(10))
-SINE_OVER = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(10))
 
 
 def so4_matrices(params: Tensor) -> Tensor:

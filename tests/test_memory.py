@@ -7,6 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
+
+from adqc import memory
+from adqc.cli import app
 
 SCRIPT = """
 import resource, sys
@@ -37,3 +41,19 @@ def faults(*words: str) -> int:
 def test_freed_memory_is_kept_where_that_is_asked_for():
     # Three steps of 128 MB, in pages of 4 kB.
     assert faults("keep") < 1000 < 3 * 2**15 / 2 < faults()
+
+
+@pytest.mark.parametrize("words", [("run", "nothing"), ("compare", "nothing"), ("study", "nothing")])
+def test_commands_that_train_ask_for_it(words, monkeypatch):
+    asked = []
+    monkeypatch.setattr(memory, "keep_freed_memory", lambda: asked.append(True))
+    # What is named does not exist, so nothing is trained.
+    assert CliRunner().invoke(app, words).exit_code != 0
+    assert asked == [True]
+
+
+def test_other_commands_do_not(monkeypatch):
+    asked = []
+    monkeypatch.setattr(memory, "keep_freed_memory", lambda: asked.append(True))
+    assert CliRunner().invoke(app, ["plan", "fc2"]).exit_code == 0
+    assert asked == []

@@ -55,6 +55,23 @@ def test_the_tables_show_the_stored_results(script):
         assert {row["method"] for row in found["rows"]} == set(methods) - ({"tucker", "cp"} if matrices else set())
 
 
+def test_readme_says_what_the_tables_show(script):
+    tables = script("tables")
+    margins = {True: [], False: []}
+    for name in ("fc2-mnist", "fc2-fashion", "lenet5-mnist", "lenet5-fashion", "small-vgg-cifar10"):
+        found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        rows = {(row["method"], row["budget"]): row for row in found["rows"]}
+        for cosines, own in margins.items():
+            methods = [method for method, _ in rows if cosines or method != "cosine-train"]
+            own += [float(tables["margin"](rows, methods, b).split()[0]) for b in found["settings"]["budgets"]]
+    readme = " ".join((RESULTS.parents[1] / "README.md").read_text(encoding="utf-8").split())
+    assert len(margins[True]) == 12
+    assert min(margins[True]) > 0
+    assert "ahead of every rival at all twelve budgets" in readme
+    assert f"{sum(margins[True]) / 12:.2f} on average" in readme
+    assert f"circuits are {sum(margins[False]) / 12:.1f} points ahead on average" in readme
+
+
 def test_the_levers_show_the_stored_results(script):
     levers = script("levers")
     page = (RESULTS / "levers.md").read_text(encoding="utf-8")
