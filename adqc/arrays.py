@@ -140,6 +140,23 @@ def take(items: Array, places: Numbers) -> Array:
     return items.index_select(-1, index) if isinstance(items, Tensor) else items.take(index, axis=-1)
 
 
+def take_rows(matrices: Array, rows: Numbers) -> Array:
+    """Those rows of each matrix that are named."""
+    index = fixed(rows, matrices, index=True)
+    return matrices.index_select(-2, index) if isinstance(matrices, Tensor) else matrices.take(index, axis=-2)
+
+
+def put_rows(matrices: Array, rows: Numbers, count: int) -> Array:
+    """The inverse of :func:`take_rows`: matrices of so many rows, zero where none is named."""
+    index = fixed(rows, matrices, index=True)
+    shape = (*matrices.shape[:-2], count, matrices.shape[-1])
+    if isinstance(matrices, Tensor):
+        return matrices.new_zeros(shape).index_copy(-2, index, matrices)
+    found = np.zeros(shape, matrices.dtype)
+    found[..., index, :] = matrices
+    return found
+
+
 def concatenate(parts: Sequence[Array]) -> Array:
     """All entries of these one after another, flat."""
     flat = [part.reshape(-1) for part in parts]

@@ -67,7 +67,7 @@ def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> 
         return (wall.build_in_steps(gates, scale),)
 
     ending = partial(_join, join=plan.join, tail=plan.tail, layout=wall.layout)
-    found = _run(wall, plan.head, plan.first, ending, in_steps, gates, scale)
+    found = _run(wall, plan.head, plan.first, ending, in_steps, gates, scale, peeled=plan.peeled)
     return None if found is None else found[0]
 
 
@@ -121,11 +121,11 @@ def _cut(pieces: Many, gates: NumpyArray, *, chain: Chain) -> tuple[Many, Callab
 
 def _run(
     wall: BrickWall, plan: object, first: int, ending: Ending, in_steps: Callable[[Tensor, Tensor], Sequence[Tensor]],
-    gates: Tensor, scale: Tensor,
+    gates: Tensor, scale: Tensor, *, peeled: tuple[int, ...] = (),
 ) -> Sequence[Tensor] | None:  # fmt: skip
     if not (plan is None or (isinstance(plan, (Columns, Train)) and is_small(gates, plan.size))):
         return None
-    make = partial(_make, wall, plan, first, ending)
+    make = partial(_make, wall, plan, first, peeled, ending)
     if torch.is_grad_enabled():
         found: Sequence[Tensor] = _AtOnce.apply(make, in_steps, gates, scale)  # type: ignore[no-untyped-call]
         return found
@@ -133,7 +133,13 @@ def _run(
 
 
 def _make(
-    wall: BrickWall, plan: Columns | Train | None, first: int, ending: Ending, gates: NumpyArray, scale: NumpyArray
+    wall: BrickWall,
+    plan: Columns | Train | None,
+    first: int,
+    peeled: tuple[int, ...],
+    ending: Ending,
+    gates: NumpyArray,
+    scale: NumpyArray,
 ) -> tuple[Many, Callable[[Many], Many]]:
     """What the ending makes of the circuit, and what makes the gradients of gates and scale of its own."""
     count, each = len(wall.wiring.gates), wall.family.parameters
@@ -149,12 +155,16 @@ def _make(
     with silently():
         matrices, pull_params = arrays(params.reshape(count, each))
         pieces, pull_head = _contract(matrices[:first], plan, scale.reshape(1))
-        found, pull_found = ending(pieces, matrices[first:])
+        late = np.concatenate([matrices[list(peeled)], matrices[first:]]) if peeled else matrices[first:]
+        found, pull_found = ending(pieces, late)
 
     def pull(grads: Many) -> Many:
         with silently():
             own_pieces, behind = pull_found(grads)
             own, own_scale = pull_head(own_pieces)
+            if peeled:
+                # The head has left them alone.
+                own[list(peeled)], behind = behind[: len(peeled)], behind[len(peeled) :]
             flat = pull_params(np.concatenate([own, behind]) if len(behind) else own).reshape(-1)
         return flat if index is None else flat[index], own_scale.reshape(scale.shape)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 import adqc
 from adqc.circuit import tensor_from_pennylane
 from adqc.engine.arrange import to_tensor
-from adqc.engine.materialise import make_plan
+from adqc.engine.split import halves
 from adqc.engine.statevector import run_gates
 from benchmarks.lines import LAYOUTS, Line
 from benchmarks.peers import PEERS, load_peer
@@ -132,13 +132,11 @@ def floor(setup: Setup) -> Iterator[Line]:
 
 
 def joining_factors(wall: adqc.BrickWall) -> tuple[Tensor, Tensor]:
-    """Random factors of the shapes that the plan's two halves have: (m, bond) and (bond, n)."""
-    plan = make_plan(wall.wiring, wall.layout)
-    if plan.head is None:
-        plan = make_plan(wall.wiring, wall.layout, "halves")
-    assert plan.head is not None, "a chain of two sites or more can be cut in halves"
-    (_, m, bond), (_, n, _) = (piece.shape for piece in plan.head.pieces)
-    device = wall.scale.device
+    """Random factors of the shapes that two halves with all gates have: (m, bond) and (bond, n)."""
+    # Not the plan's own: gates put behind the product make it smaller, and shall be seen to.
+    split = halves(wall.wiring)[0]
+    m, n = (2 ** len(sites) for sites in split.sites)
+    bond, device = 2 ** split.bonds[0], wall.scale.device
     return torch.randn(m, bond, device=device), torch.randn(bond, n, device=device)
 
 

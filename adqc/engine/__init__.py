@@ -18,7 +18,7 @@ def describe_route(wiring: Wiring, layout: Layout) -> str:
     plan = make_plan(wiring, layout)
     if plan.head is None:
         return "fused"
-    return "halves" if plan.tail is None else "halves + fused"
+    return "halves" if plan.first == len(wiring.gates) else "halves + fused"
 
 
 def build(

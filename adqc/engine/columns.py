@@ -8,8 +8,8 @@ in two slices of layers, each applied on its own, they stay small. In deep walls
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -85,6 +85,8 @@ class Columns:
             piece; its row is the number of the column, in the last piece counted from its own first one.
         places: Where the products find the gates' entries where the product state is |0…0>.
         given_places: The same where it is given.
+        kept: For each piece the rows that are kept of its last column's matrix; None for all. Others there are only
+            beside gates that are left out, see :mod:`adqc.engine.peel`.
 
     Attributes:
         count: Number of columns.
@@ -102,6 +104,7 @@ class Columns:
     pieces: tuple[Piece, ...]
     places: Places
     given_places: Places
+    kept: tuple[Numbers | None, ...]
 
     count: int = field(init=False)
     entries: int = field(init=False)
@@ -125,7 +128,12 @@ def _beyond(sites: int, depth: int) -> int:
 
 
 def make_columns(
-    wiring: Wiring, borders: Sequence[int], *, ranks: Sequence[int] | None = None, sliced: bool = False
+    wiring: Wiring,
+    borders: Sequence[int],
+    *,
+    ranks: Sequence[int] | None = None,
+    sliced: bool = False,
+    peeled: Collection[int] = (),
 ) -> Columns | None:
     """The columns of a brick wall.
 
@@ -134,6 +142,8 @@ def make_columns(
         borders: The first site of each piece but the first one.
         ranks: For each site its place in the order that the outputs of its piece shall have; None for site order.
         sliced: Whether the layers are taken in two slices: less arithmetic for deep walls, more products.
+        peeled: The gates that are left out: none, or those that :func:`adqc.engine.peel.find_peel` finds at the one
+            border.
 
     Returns:
         The columns; None where the circuit is no brick wall of gates on two sites, too deep or too short, or where a
@@ -154,7 +164,7 @@ def make_columns(
         return None
     pairs = depth // 2
     ends = [0, (pairs + 1) // 2, pairs] if sliced else [0, pairs]
-    slices = tuple(_make_slice(wiring, first, last) for first, last in pairwise(ends))
+    slices = tuple(_make_slice(wiring, first, last, peeled) for first, last in pairwise(ends))
     edge = Numbers(_edge(depth, rows_first=not sliced))
     ends_in_zero = Numbers((1.0,) + (0.0,) * (2 ** (depth - 1) - 1))
     return Columns(
@@ -163,13 +173,14 @@ def make_columns(
         starts,
         slices,
         (edge, *(None,) * (len(starts) - 2), ends_in_zero),
-        tuple(_make_piece(wiring, starts, number, slices, ranks) for number in range(len(starts))),
+        tuple(_make_piece(wiring, starts, number, slices, ranks, bool(peeled)) for number in range(len(starts))),
         find_places(slices, count, 16 * len(wiring.gates)),
         find_places(slices, count, 16 * len(wiring.gates), given=True),
+        _find_kept(depth, slices[-1].first) if peeled else (None,) * len(starts),
     )
 
 
-def _make_slice(wiring: Wiring, first: int, last: int) -> Slice:
+def _make_slice(wiring: Wiring, first: int, last: int, peeled: Collection[int]) -> Slice:
     """The slice of layers 2 · first to 2 · last - 1, and of the one behind where that is the last of all."""
     depth = len(wiring.layers)
     final = last == depth // 2
@@ -183,8 +194,8 @@ def _make_slice(wiring: Wiring, first: int, last: int) -> Slice:
     axes = tuple(tuple(names.index(name) for name in rows + columns) for rows, columns in forms)
     back = tuple(tuple(sorted(range(len(own)), key=own.__getitem__)) for own in axes)
     shapes = tuple((2 ** len(rows), 2 ** len(columns)) for rows, columns in forms)
-    entries, sizes = _find_entries(wiring, first, last, given=False)
-    given, given_sizes = _find_entries(wiring, first, last, given=True)
+    entries, sizes = _find_entries(wiring, first, last, peeled, given=False)
+    given, given_sizes = _find_entries(wiring, first, last, peeled, given=True)
     return Slice(
         first, entries, sizes, given, given_sizes, (axes[0], axes[1]), (back[0], back[1]),
         (shapes[0], shapes[1]),
@@ -208,8 +219,15 @@ def _name_axes(first: int, last: int, *, final: bool, odd: bool) -> tuple[list[s
     return names, left, outputs, right
 
 
-def _find_entries(wiring: Wiring, first: int, last: int, *, given: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    number = {(layer, gate[0]): k for k, (layer, gate) in enumerate(zip(wiring.layer_of, wiring.gates, strict=True))}
+def _find_entries(
+    wiring: Wiring, first: int, last: int, peeled: Collection[int], *, given: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    # Gates that are left out are identities, as those beyond the ends of the chain.
+    number = {
+        (layer, gate[0]): k
+        for k, (layer, gate) in enumerate(zip(wiring.layer_of, wiring.gates, strict=True))
+        if k not in peeled
+    }
     depth, zero = len(wiring.layers), 16 * len(wiring.gates)
 
     def find(names: str, layers: range, shift: int = 0) -> tuple[int, ...]:
@@ -288,8 +306,31 @@ def _edge(depth: int, *, rows_first: bool) -> tuple[float, ...]:
     return tuple(entry for pair in zip(found[:half], found[half:], strict=True) for entry in pair)
 
 
+def _find_kept(depth: int, first: int) -> tuple[Numbers, Numbers]:
+    """Rows of the last slice's matrices beside the border that are kept where gates are left out there.
+
+    Through an identity a wire goes on at its site: two bits of each matrix are then given by its neighbour, or are one
+    bit twice, and count where they are 0.
+    """
+    last, odd = depth // 2, depth % 2
+    _, left, outputs, right = _name_axes(first, last, final=True, odd=bool(odd))
+    at = last - 1
+    dropped = {f"r{at}", f"d{at}"}, {f"l{at + odd}", f"a{at + odd}"}
+    forms = right + outputs if first else outputs + right, left + outputs
+    kept = []
+    for names, own in zip(forms, dropped, strict=True):
+        mask = sum(1 << bit for bit, name in enumerate(reversed(names)) if name in own)
+        kept.append(Numbers(tuple(row for row in range(2 ** len(names)) if not row & mask)))
+    return kept[0], kept[1]
+
+
 def _make_piece(
-    wiring: Wiring, starts: Sequence[int], number: int, slices: Sequence[Slice], ranks: Sequence[int] | None
+    wiring: Wiring,
+    starts: Sequence[int],
+    number: int,
+    slices: Sequence[Slice],
+    ranks: Sequence[int] | None,
+    peeled: bool,
 ) -> Piece:
     sites, depth = wiring.sites, len(wiring.layers)
     bond, even = depth - 1, 1 - depth % 2
@@ -317,8 +358,15 @@ def _make_piece(
             steps.append(Step(2 + last, row, None, rows // 2, more, count, more_rows))
         others = others + own if len(slices) == 1 and not last else own + others
         outputs = outputs + own
+    bonds, ended = left if last else right, list[Wire]()
+    if peeled:
+        steps[-1] = replace(steps[-1], rows=steps[-1].rows // 4)
+        del bonds[bond - 2 :]
+        if last != bool(even):
+            # What was a bond is now the last wire of a site that a gate has been left out of.
+            ended = [outputs[-2] if last else outputs[-1]]
+            others.remove(*ended)
     outputs.sort()
-    bonds = left if last else right
-    axes = others + bonds if len(slices) == 1 and not last else bonds + others
+    axes = others + bonds + ended if len(slices) == 1 and not last else bonds + ended + others
     ranked = outputs if ranks is None else sorted(outputs, key=lambda wire: ranks[wire[0]])
     return finish(steps, axes, left=left, outputs=ranked, right=right, closed=False)

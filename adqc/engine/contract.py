@@ -10,6 +10,7 @@ from torch import Tensor
 
 from adqc.arrays import (
     Array,
+    Numbers,
     NumpyArray,
     adjoint,
     as_array,
@@ -22,8 +23,10 @@ from adqc.arrays import (
     is_traced,
     multiply,
     own_backward,
+    put_rows,
     silently,
     swap,
+    take_rows,
     turn,
 )
 from adqc.constants import constant
@@ -143,7 +146,7 @@ def _contract(
         for at, step in enumerate(piece.steps):
             x = x.reshape(-1, *_operand_shape(step))
             met.append(x)
-            x = _apply(groups[step.group][step.row], x, step)
+            x = _apply(_block(plan, groups, number, at), x, step)
             if _leaves_out(plan, number, at):
                 assert isinstance(plan, Columns), _NO_TRAIN
                 x = x.reshape(len(x), -1, 2**plan.beyond)[:, :, :1]
@@ -152,6 +155,20 @@ def _contract(
         pieces.append(_turn(x.reshape(*shape, *piece.sizes), piece.back))
         operands.append(met)
     return pieces, made, groups, operands
+
+
+def _block(plan: Columns | Train, groups: Groups, number: int, at: int) -> Any:
+    """The matrices of a step, of all walls."""
+    step = plan.pieces[number].steps[at]
+    block, kept = groups[step.group][step.row], _kept(plan, number, at)
+    return block if kept is None else take_rows(block, kept)
+
+
+def _kept(plan: Columns | Train, number: int, at: int) -> Numbers | None:
+    """The rows that a step takes of its matrices; None for all."""
+    if isinstance(plan, Train) or at < len(plan.pieces[number].steps) - 1:
+        return None
+    return plan.kept[number]
 
 
 def _operand_shape(step: Step) -> tuple[int, ...]:
@@ -192,7 +209,7 @@ def _pull_piece(
         grad = permute_axes(grad, piece.move.shape_back, piece.move.axes_back)
     for at in range(len(piece.steps) - 1, -1, -1):
         step, x = piece.steps[at], operands[at]
-        block = groups[step.group][step.row]
+        block, kept = _block(plan, groups, number, at), _kept(plan, number, at)
         if _leaves_out(plan, number, at):
             assert isinstance(plan, Columns), _NO_TRAIN
             grad = multiply(grad.reshape(-1, 1), fixed(plan.padding, grad).reshape(1, -1))
@@ -208,6 +225,9 @@ def _pull_piece(
             grad = grad.reshape(walls, step.before, step.rows, -1)
             found[step.group][step.row] = multiply(grad, adjoint(x)).sum(1)
             grad = multiply(adjoint(block)[:, None], grad)
+        if kept is not None:
+            own = found[step.group]
+            own[step.row] = put_rows(own[step.row], kept, groups[step.group][step.row].shape[-2])
     return grad
 
 

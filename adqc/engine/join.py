@@ -91,6 +91,13 @@ def make_join(pieces: Sequence[Piece], layout: Layout | None = None) -> Join:
     return Join(crops, swapped, move, in_blocks, shape, shape if layout is None else layout.shape, seconds)
 
 
+def join_as_they_lie(pieces: Sequence[Piece]) -> Join:
+    """The join that leaves the product's bits where they are."""
+    (_, left, bond), (_, right, _) = (piece.shape for piece in pieces)
+    shape = (left * right,)
+    return Join((None, None), False, None, False, shape, shape, cost.product(left, bond, right))
+
+
 def _is_large(move: Move, bond: int) -> bool:
     return (
         move.axes == (0, 2, 1, 3)

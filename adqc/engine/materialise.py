@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -18,13 +19,14 @@ from adqc.arrays import own_backward
 from adqc.constants import plans
 from adqc.engine import cost
 from adqc.engine.arrange import crop
-from adqc.engine.columns import DEEPEST_SLICED, Columns
+from adqc.engine.columns import DEEPEST_SLICED, Columns, make_columns
 from adqc.engine.contract import as_halves
 from adqc.engine.evolve import is_large, run_on, run_program
 from adqc.engine.fusion import FUSIONS
-from adqc.engine.join import Join, join_halves, make_join
+from adqc.engine.join import Join, join_as_they_lie, join_halves, make_join
+from adqc.engine.peel import find_peel, place
 from adqc.engine.program import Program, find_programs, make_program
-from adqc.engine.split import halves, shorten, whole
+from adqc.engine.split import Split, halves, shorten, whole
 from adqc.engine.train import Train
 from adqc.geometry import Layout, Wiring
 
@@ -39,7 +41,8 @@ class Plan:
     Args:
         head: The two halves of the first layers; None where all gates act on the whole state.
         tail: The other layers, on the whole state; None where there are none.
-        first: Number of gates in the head.
+        first: Number of gates that the head is given.
+        peeled: Those of them that it leaves to the tail, which takes them ahead of the others.
         join: How the halves become the weight, or the state before a tail; None without halves.
         seconds: What it costs, see :mod:`adqc.engine.cost`.
     """
@@ -47,6 +50,7 @@ class Plan:
     head: Program | Columns | Train | None
     tail: Program | None
     first: int
+    peeled: tuple[int, ...]
     join: Join | None
     seconds: float
 
@@ -79,41 +83,60 @@ def _make_plan(wiring: Wiring, layout: Layout, route: str) -> Plan:
 
 
 def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
-    depth = len(wiring.layers)
-    heads: list[tuple[Program | Columns | Train | None, Join | None, float]] = [(None, None, 0.0)]
-    if last:
-        heads = []
-        early = shorten(wiring, 0, last)
-        ranks: Sequence[int] = layout.order if last == depth else range(wiring.sites)
-        programs: list[Program | Columns | Train] = []
-        # Of a deep circuit the halves are hardly ever taken alone, and their programs are long to plan.
-        for split in halves(early)[: 2 if last == depth <= DEEPEST_SLICED else 1]:
-            # Wider than this a half would be larger than the state.
-            if split.bonds[0] + max(map(len, split.sites)) > max(wiring.sites, 8) + 2:
-                continue
-            programs += find_programs(early, split, ranks=ranks)
-        for made in programs:
-            found = make_join(made.pieces, layout if last == depth else None)
-            heads.append((made, found, cost.program_cost(made) + found.seconds))
-        heads = sorted(heads, key=lambda entry: entry[2])[:1]
+    """Plans whose heads are the layers up to the last one, but for what is peeled off them."""
+    if not last:
+        tails = [make_program(wiring, whole(wiring), fusion, ranks=layout.order) for fusion in FUSIONS]
+        return [Plan(None, tail, 0, (), None, _tail_cost(tail)) for tail in tails]
+    depth, early = len(wiring.layers), shorten(wiring, 0, last)
+    # Of a deep circuit the halves are hardly ever taken alone, and their programs are long to plan.
+    splits = halves(early)[: 2 if last == depth <= DEEPEST_SLICED else 1]
+    # Wider than this a half would be larger than the state.
+    most = max(wiring.sites, 8) + 2
+    splits = [split for split in splits if split.bonds[0] + max(map(len, split.sites)) <= most]
+    plans = [plan for split in splits for plan in _peeled_plans(wiring, layout, early, split)]
+    ranks: Sequence[int] = layout.order if last == depth else range(wiring.sites)
+    programs = [program for split in splits for program in find_programs(early, split, ranks=ranks)]
+    if not programs:
+        return plans
+    heads = [(program, make_join(program.pieces, layout if last == depth else None)) for program in programs]
+    costs = [cost.program_cost(head) + join.seconds for head, join in heads]
+    seconds, (head, join) = min(zip(costs, heads, strict=True), key=lambda pair: pair[0])
+    first = len(early.gates)
+    if last == depth:
+        return [*plans, Plan(head, None, first, (), join, seconds)]
+    late, order = shorten(wiring, last, depth), range(wiring.sites)
+    tails = [make_program(late, whole(late), fusion, ranks=layout.order, running=order) for fusion in FUSIONS]
+    return [*plans, *(Plan(head, tail, first, (), join, seconds + _tail_cost(tail)) for tail in tails)]
+
+
+def _peeled_plans(wiring: Wiring, layout: Layout, early: Wiring, split: Split) -> list[Plan]:
+    """Plans whose heads leave gates in the middle to their tails, see :mod:`adqc.engine.peel`."""
+    peeled, first = find_peel(early, split), len(early.gates)
+    if not peeled:
+        return []
+    border = split.sites[1].start
+    behind = [*peeled, *range(first, len(wiring.gates))]
+    late = Wiring(wiring.sites, tuple(wiring.gates[k] for k in behind), (len(behind),))
+    alone = len(behind) == len(peeled)
+    # With gates on all sites behind it the state's sites lie in their order.
+    ranks = place(layout.order, late, border) if alone else range(wiring.sites)
+    made = (make_columns(early, (border,), ranks=ranks, sliced=sliced, peeled=peeled) for sliced in (False, True))
+    heads = [head for head in made if head is not None]
     if not heads:
         return []
-    ((head, join, seconds),) = heads
-    first = sum(wiring.layers[:last])
-    if last == depth:
-        return [Plan(head, None, first, join, seconds)]
-    late = shorten(wiring, last, depth) if last else wiring
-    tails = [make_program(late, whole(late), fusion, ranks=layout.order, running=bool(last)) for fusion in FUSIONS]
-    return [
-        Plan(
-            head,
-            tail,
-            first,
-            join,
-            seconds + cost.program_cost(tail, at_once=not is_large(tail.pieces[0], cost.ELEMENT)),
-        )
-        for tail in tails
+    head = min(heads, key=cost.program_cost)
+    join = join_as_they_lie(head.pieces)
+    order = [site for piece in head.pieces for site in piece.sites]
+    tails = [
+        make_program(late, whole(late), fusion, ranks=layout.order, running=order)
+        for fusion in (FUSIONS[:1] if alone else FUSIONS)
     ]
+    seconds = cost.program_cost(head) + join.seconds
+    return [Plan(head, tail, first, peeled, join, seconds + _tail_cost(tail)) for tail in tails]
+
+
+def _tail_cost(tail: Program) -> float:
+    return cost.program_cost(tail, at_once=not is_large(tail.pieces[0], cost.ELEMENT))
 
 
 def build_weight(
@@ -135,6 +158,8 @@ def build_weight(
         state = _build_head(plan, gates, scale, start, unitary)
     else:
         head, tail = gates[: plan.first], gates[plan.first :]
+        if plan.peeled:
+            tail = torch.cat([gates[list(plan.peeled)], tail])
         if own_backward() and is_large(plan.tail.pieces[0], gates.element_size()):
             # Beside large states what the halves keep would not pass unseen.
             options: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}

@@ -76,7 +76,12 @@ class Program:
 
 
 def make_program(
-    wiring: Wiring, split: Split, fusion: Fusion, *, ranks: Sequence[int] | None = None, running: bool = False
+    wiring: Wiring,
+    split: Split,
+    fusion: Fusion,
+    *,
+    ranks: Sequence[int] | None = None,
+    running: Sequence[int] | None = None,
 ) -> Program:
     """The program that contracts the pieces.
 
@@ -85,7 +90,8 @@ def make_program(
         split: Which piece each gate lies in.
         fusion: How to fuse.
         ranks: For each site its place in the order that the outputs of its piece shall have; None for site order.
-        running: Whether the circuit goes on from a given state, in site order: then no site is fresh.
+        running: The sites in the order in which a state holds them that the circuit goes on from; None where it
+            begins with fresh sites.
     """
     ranks = range(wiring.sites) if ranks is None else ranks
     keys: dict[Key, int] = {}
@@ -95,7 +101,7 @@ def make_program(
         gates = [k for k, piece in enumerate(split.piece) if piece == number]
         # From the border on: what is left over for a small block lies at the end, where products are plain.
         blocks = fuse(wiring, gates, fusion, mirrored=number == 0)
-        if not running:
+        if running is None:
             blocks += [Block(site, site + 1) for site in sites if not wiring.wires[site]]
         makers.append(_Maker(wiring, split, number, ranks, running))
         steps.append(makers[-1].lay_(blocks, keys, members))
@@ -131,11 +137,14 @@ def find_programs(
 class _Maker:
     """Follows the axes of one piece through its blocks."""
 
-    def __init__(self, wiring: Wiring, split: Split, number: int, ranks: Sequence[int], running: bool) -> None:
-        self.wiring, self.split, self.number, self.ranks, self.running = wiring, split, number, ranks, running
+    def __init__(
+        self, wiring: Wiring, split: Split, number: int, ranks: Sequence[int], running: Sequence[int] | None
+    ) -> None:
+        self.wiring, self.split, self.number, self.ranks = wiring, split, number, ranks
+        self.running = running is not None
         # Bonds lie behind the sites: those of the first piece rise towards its border, those of the others fall.
         self.mirrored = number > 0
-        self.axes: list[Wire] = [(site, 0) for site in split.sites[number]] if running else []
+        self.axes: list[Wire] = [(site, 0) for site in running or ()]
         self.closed = True
 
     def lay_(

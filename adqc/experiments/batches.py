@@ -134,7 +134,7 @@ class Batches:
         if self.seed is None:
             for start in range(0, len(self.labels), self.batch_size):
                 part = slice(start, start + self.batch_size)
-                yield normalise(self.images[part], self.mean, self.std), self.labels[part]
+                yield self._finished(self.images[part]), self.labels[part]
             return
         # Any function that gives different numbers for different pairs will do.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
@@ -145,7 +145,7 @@ class Batches:
             if self.augment is not None:
                 # The whole batch, so that an image changes in the same way whichever process gets it.
                 images = self.augment(images, generator)
-            images, labels = normalise(images, self.mean, self.std), self.labels.index_select(0, which)
+            images, labels = self._finished(images), self.labels.index_select(0, which)
             if processes > 1:
                 own = slice(len(which) * number // processes, len(which) * (number + 1) // processes)
                 self.weight = (own.stop - own.start) * processes / len(which)
@@ -154,3 +154,7 @@ class Batches:
                     own = slice(0, 1)
                 images, labels = images[own], labels[own]
             yield images, labels
+
+    def _finished(self, images: Tensor) -> Tensor:
+        # With the channels last in memory a convolution network's step takes two thirds of the time on a CPU.
+        return normalise(images, self.mean, self.std).contiguous(memory_format=torch.channels_last)

@@ -44,23 +44,19 @@ RIVALS = (
     "frozen", "hashing", "low-rank", "tensor-train", "cosine-train", "quantised-train", "pruned", "narrow", "dense",
 )  # fmt: skip
 CONVOLUTIONS = ("tucker", "cp")
-PLAIN = tuple(method for method in RIVALS if method != "cosine-train")
 OWN = ("wide", "cosine", "frozen-circuit")
-TURNED = ("cartan", "so4", "free")
 # What has but one start.
 STARTED = {"narrow": "scratch", "dense": "scratch", "pruned": "trained"}
 # Name of the recipe: budgets, seeds, starts, methods, changes of the recipe.
 TABLES: dict[str, tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    "fc2-mnist": ((300, 600, 1200), 3, STARTS, (*OWN, *TURNED, *RIVALS), FC2_OF_COSINES),
-    "fc2-fashion": ((300, 600, 1200), 3, STARTS, (*OWN, *TURNED, *RIVALS), FC2_OF_COSINES),
+    "fc2-mnist": ((300, 600, 1200), 3, STARTS, (*OWN, *FAMILIES, *RIVALS), FC2_OF_COSINES),
+    "fc2-fashion": ((300, 600, 1200), 3, STARTS, (*OWN, *FAMILIES, *RIVALS), FC2_OF_COSINES),
     "lenet5-mnist": ((700, 1400), 3, STARTS, (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "lenet5-fashion": ((700, 1400), 3, STARTS, (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), LENET),
     "small-vgg-cifar10": ((600, 1200), 3, ("scratch", "random"), (*OWN, *FAMILIES, *RIVALS, *CONVOLUTIONS), VGG),
-    "small-vgg-mean-cifar10": ((600, 1200), 3, ("random",), ("wide", *FAMILIES, *PLAIN), VGG),
+    "small-vgg-mean-cifar10": ((600, 1200), 3, ("scratch", "random"), (*OWN, *FAMILIES, *RIVALS), VGG),
 }  # fmt: skip
 RATES = (0.003, 0.01, 0.03)
-# Tables with other rates than these.
-OTHER_RATES = {"small-vgg-mean-cifar10": (0.01, 0.03)}
 # Factors of the recipe's rate that the rest of each network is tried with, where not that rate alone.
 FACTORS = {"small-vgg-mean-cifar10": (1.0, 3.0)}
 
@@ -68,8 +64,7 @@ FACTORS = {"small-vgg-mean-cifar10": (1.0, 3.0)}
 def make(name: str, *, data: str | None = None, runs: str = "runs/tables") -> dict[str, Any]:
     """Train what is missing of a table and read it."""
     budgets, seeds, starts, methods, changes = TABLES[name]
-    rates, factors = OTHER_RATES.get(name, RATES), FACTORS.get(name, (1.0,))
-    settings = Settings(budgets, seeds, rates, methods, starts, factors)
+    settings = Settings(budgets, seeds, RATES, methods, starts, FACTORS.get(name, (1.0,)))
     recipe = load_recipe(name, changes=changes)
     found = Comparison(recipe, settings, folder=Path(runs) / name, data=data).execute()
     # The page is made again from the rest.
