@@ -12,7 +12,7 @@ import adqc
 from adqc.engine import evolve, materialise
 from adqc.engine.evolve import run_program
 from adqc.engine.fusion import Fusion, fuse
-from adqc.engine.program import make_program
+from adqc.engine.program import _choose_form, make_program
 from adqc.engine.split import cut, halves, shorten, slopes, whole
 from adqc.engine.statevector import run_gates
 from adqc.geometry import wire
@@ -67,21 +67,50 @@ def test_no_axis_is_moved_between_the_products(wiring, depth):
         assert not any(step.move for piece in program.pieces for step in piece.steps)
 
 
-@pytest.mark.parametrize("gate", ["cartan", "su4"])
-def test_widened_blocks(gate):
-    wall = make_wall(Case(gate, "brick-wall", "rows-first", 4, (2**10,)))
-    program = make_program(wall.wiring, whole(wall.wiring), Fusion(4, False))
-    assert {step.behind for step in program.pieces[0].steps if step.widened} >= {2}
+@pytest.mark.parametrize("gate", ["cartan", "su4", "free"])
+@pytest.mark.parametrize("keep", [0, 2**25])
+def test_widened_and_flipped_blocks(gate, keep, monkeypatch):
+    monkeypatch.setattr(evolve, "KEEP", keep)
+    wall = make_wall(Case(gate, "brick-wall", "rows-first", 4, (2**12,)))
+    program = make_program(wall.wiring, whole(wall.wiring), Fusion(4, True))
+    steps = program.pieces[0].steps
+    assert [{step.behind for step in steps if getattr(step, form)} for form in ("widened", "flipped")] == [{2}, {4}]
     gates = wall.matrices().detach().requires_grad_()
-    turn = torch.randn(2**10, dtype=gates.dtype)
-    for reversible in (False, True):
-        found = run_program(gates, program, unitary=reversible)[0].flatten()
-        due = run_gates(gates, wall.wiring, None)
-        torch.testing.assert_close(found, due, rtol=0, atol=1e-12)
+    start = None if wall.state is None else wall.state.detach().to(gates.dtype)
+    turn = torch.randn(2**12, dtype=gates.dtype)
+    for reversible in (False, True) if wall.family.unitary else (False,):
+        found = run_program(gates, program, start, unitary=reversible)[0].flatten()
+        due = run_gates(gates, wall.wiring, start)
+        torch.testing.assert_close(found, due, rtol=0, atol=1e-12 * max(1, due.abs().max().item()))
         for a, b in zip(
             *(torch.autograd.grad((x * turn).abs().square().sum(), gates) for x in (found, due)), strict=True
         ):
-            torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-10 * max(1, b.abs().max().item()))
+
+
+def test_a_deep_circuit_on_arrays_flips_blocks_too():
+    wall = make_wall(Case("cartan", "brick-wall", "interleaved", 24, (64, 64)))
+    plan = materialise.make_plan(wall.wiring, wall.layout, "fused")
+    assert any(step.flipped for step in plan.tail.pieces[0].steps)
+    seed = torch.randn(64, 64, dtype=torch.float64)
+    found, due = wall("fused"), wall("gates")
+    torch.testing.assert_close(found, due, rtol=0, atol=1e-12)
+    for a, b in zip(*(torch.autograd.grad(y, list(wall.parameters()), seed) for y in (found, due)), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10 * max(1, b.abs().max().item()))
+
+
+def test_which_blocks_are_widened_and_which_flipped():
+    found = {
+        (columns, behind): _choose_form(2**16 // columns // behind, columns, behind, columns)
+        for columns, behind in itertools.product((4, 16, 64), (1, 2, 4, 8, 16))
+    }
+    assert {key for key, (widened, _) in found.items() if widened} == {(4, 2), (4, 4), (4, 8), (16, 2)}
+    assert {key for key, (_, flipped) in found.items() if flipped} == {
+        (4, 16), (16, 4), (16, 8), (64, 2), (64, 4), (64, 8),
+    }  # fmt: skip
+    # In the cache, and with few products, many small ones are no slower.
+    assert _choose_form(2**5, 16, 8, 16) == (False, False)
+    assert _choose_form(16, 64, 4, 64) == (False, False)
 
 
 def test_cuts_need_few_bonds():

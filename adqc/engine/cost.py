@@ -40,6 +40,9 @@ def step_cost(step: Step) -> float:
         moved += copy(entries, step.move.run)
     if step.before == 1:
         return moved + CALL + product(rows, step.columns, step.behind)
+    if step.flipped:
+        turning = 2 * copy(entries)
+        return moved + turning + CALL + product(step.before * step.behind, step.columns, rows)
     if step.widened or step.behind == 1:
         widening = copy(rows * step.columns * step.behind**2) if step.widened else 0.0
         return moved + widening + CALL + product(rows * step.behind, step.columns * step.behind, step.before)

@@ -173,7 +173,7 @@ def _pull_undoing(
         step, block = piece.steps[at], blocks[at]
         result = pull_operand(as_product(result, step), block, step)
         grad = as_product(grad, step)
-        found.append(pull_block(grad, result, step))
+        found.append(pull_block(grad, as_operand(result, step), step))
         if at and step.move is not None:
             result = move_back(result, step.move)
         if at or needed:

@@ -30,6 +30,7 @@ class Step:
         rows: Size of the rows together.
         widened: Whether the block is first multiplied with an identity on the axes behind, as many small products take
             longer than a large one with zeros.
+        flipped: Whether the columns change places with the axes behind for the product, for the same reason.
     """
 
     group: int
@@ -40,6 +41,7 @@ class Step:
     behind: int
     rows: int
     widened: bool = False
+    flipped: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ axis has to be moved: moving the axes of a tensor takes longer than the product.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +26,15 @@ LIVE, FRESH, OPEN = "live", "fresh", "open"
 Key = tuple[tuple[tuple[int, ...], ...], tuple[str, ...], tuple[int, ...], bool]
 # torch multiplies batches of products with fewer multiply-adds than this each entry by entry.
 SMALL = 400
-# Of the axes behind a block, how many entries at most, and of those before it, how many at least, so that it pays to
-# widen the block.
-FEW, MANY = 4, 32
+# Axes ahead of a block have so many entries at least where it is of any use to widen or to flip it.
+MANY = 32
+# What flipping costs, in multiply-adds for each entry of the tensor.
+FLIP = 30
+# How much longer many products take than one of as many multiply-adds, by their number of columns; with more columns
+# they take about the same time, with fewer many times.
+FEW = {8: 4}
+# Tensors with fewer entries lie in the cache, where many products take less than that.
+NEAR = 2**14
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,19 @@ def find_programs(
     return columns + [make_program(wiring, split, fusion, ranks=ranks) for fusion in fusions]
 
 
+def _choose_form(before: int, columns: int, behind: int, rows: int) -> tuple[bool, bool]:
+    """Whether a block is widened and whether it is flipped: the fewest multiply-adds, or what takes as long as them."""
+    if before < MANY or behind == 1:
+        return False, False
+    many = rows * FEW.get(behind, 1 if behind > max(FEW) else math.inf)
+    if before * columns * behind < NEAR and behind in FEW:
+        many = rows
+    if rows * columns * behind < SMALL:
+        many = math.inf
+    widened, flipped = rows * behind, rows + FLIP
+    return widened < min(many, flipped), flipped < min(many, widened)
+
+
 class _Maker:
     """Follows the axes of one piece through its blocks."""
 
@@ -160,10 +180,8 @@ class _Maker:
             group = keys.setdefault((gates, inputs, places, mirrored), len(keys))
             columns = columns[::-1] if mirrored else columns
             move, before, behind = self._place_(columns, [rows[k] for k in places], block)
-            few = behind <= FEW or 2 ** (len(rows) + len(columns)) * behind < SMALL
-            widened = before >= MANY and behind > 1 and few
             sizes = (before, 2 ** len(columns), behind, 2 ** len(rows))
-            steps.append(Step(group, len(members[group]), move, *sizes, widened))
+            steps.append(Step(group, len(members[group]), move, *sizes, *_choose_form(*sizes)))
             self.closed &= OPEN not in inputs
             members[group].append(block)
         return tuple(steps)

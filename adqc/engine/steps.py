@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from adqc.arrays import Array, adjoint, identity, multiply
+from adqc.engine.arrange import permute_axes
 from adqc.engine.pieces import Step
 from adqc.engine.products import pull_matrix, spread
 
 
 def as_operand(tensor: Array, step: Step) -> Array:
-    """As (before, columns, behind), one of them left out where it is 1."""
+    """As (before, columns, behind), one of them left out where it is 1, or as (before · behind, columns)."""
     return _shape(tensor, step.columns, step)
 
 
@@ -20,9 +21,18 @@ def as_product(tensor: Array, step: Step) -> Array:
 def _shape(tensor: Array, middle: int, step: Step) -> Array:
     if step.before == 1:
         return tensor.reshape(middle, step.behind)
+    if step.flipped:
+        return permute_axes(tensor.reshape(step.before, -1), (middle, step.behind), (1, 0)).reshape(-1, middle)
     if step.widened or step.behind == 1:
         return tensor.reshape(step.before, middle * step.behind)
     return tensor.reshape(step.before, middle, step.behind)
+
+
+def _flip_back(x: Array, step: Step) -> Array:
+    """From (before · behind, …) to (before, …, behind), where they are flipped."""
+    if not step.flipped:
+        return x
+    return permute_axes(x.reshape(step.before, -1), (step.behind, x.shape[1]), (1, 0))
 
 
 def _widen(block: Array, step: Step) -> Array:
@@ -37,14 +47,16 @@ def apply_block(block: Array, x: Array, step: Step) -> Array:
     """The product, its rows where the operand has the columns."""
     if step.before == 1:
         return multiply(block, x)
-    return spread(block, x) if x.ndim == 3 else multiply(x, _widen(block, step).mT)
+    return spread(block, x) if x.ndim == 3 else _flip_back(multiply(x, _widen(block, step).mT), step)
 
 
 def pull_operand(grad: Array, block: Array, step: Step) -> Array:
     """The operand's gradient from the product's; for an isometry also the operand from the product."""
     if step.before == 1:
         return multiply(adjoint(block), grad)
-    return spread(adjoint(block), grad) if grad.ndim == 3 else multiply(grad, _widen(block, step).conj())
+    return (
+        spread(adjoint(block), grad) if grad.ndim == 3 else _flip_back(multiply(grad, _widen(block, step).conj()), step)
+    )
 
 
 def pull_block(grad: Array, x: Array, step: Step) -> Array:
