@@ -45,7 +45,7 @@ def test_the_tables_show_the_stored_results(script):
         assert _words(drawn) == _words(tables["draw_alone"](found))
         settings = found["settings"]
         assert (tuple(settings["budgets"]), settings["seeds"], tuple(settings["starts"])) == (budgets, seeds, starts)
-        assert tuple(settings["rates"]) == tables["OTHER_RATES"].get(name, tables["RATES"])
+        assert tuple(settings["rates"]) == tables["RATES"]
         assert tuple(settings.get("factors", [1.0])) == tables["FACTORS"].get(name, (1.0,))
         if name.startswith("fc2"):
             # Two-qubit gates see the weight as wide ones do.

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from adqc.arrays import own_backward
-from adqc.constants import plans
+from adqc.constants import constant, plans
 from adqc.engine import cost
 from adqc.engine.arrange import crop
 from adqc.engine.columns import DEEPEST_SLICED, Columns, make_columns
@@ -159,7 +159,8 @@ def build_weight(
     else:
         head, tail = gates[: plan.first], gates[plan.first :]
         if plan.peeled:
-            tail = torch.cat([gates[list(plan.peeled)], tail])
+            peeled = gates.index_select(0, constant(plan.peeled, gates, dtype=torch.long))
+            tail = torch.cat([peeled, tail])
         if own_backward() and is_large(plan.tail.pieces[0], gates.element_size()):
             # Beside large states what the halves keep would not pass unseen.
             options: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}

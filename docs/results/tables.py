@@ -146,7 +146,13 @@ def write(names: list[str], *, data: str | None = None) -> None:
     all_found = [json.loads((HERE / f"{name}.json").read_text()) for name in TABLES if (HERE / f"{name}.json").exists()]
     for found in all_found:
         (PICTURES / f"table-{found['name']}.svg").write_text(draw_alone(found))
-    (HERE / "tables.md").write_text(INTRODUCTION + "\n".join(render(found) for found in all_found))
+    (HERE / "tables.md").write_text(introduce(all_found) + "\n".join(render(found) for found in all_found))
+
+
+def introduce(all_found: list[dict[str, Any]]) -> str:
+    """What is said ahead of the tables."""
+    seconds = sum(own["seconds"] + own["start_seconds"] for found in all_found for own in found["trainings"])
+    return INTRODUCTION.replace("HOURS", f"{seconds / 3600:.1f}")
 
 
 INTRODUCTION = """# Circuits and their rivals at equal parameters
@@ -158,12 +164,9 @@ terms is told in [Experiments](../experiments.md); the schedules are short, so t
 six hours.
 
 Every network has the epochs of both schedules. **Start** says what a method's layers begin as: random before anything
-is trained (`scratch`), or in the trained dense network, fitted to its weights or random; it was chosen on training
-images held out, as the rate was. Circuits of two-qubit gates (but for FC-2's minimal and free ones), the small VGG's
-Tucker, CP and tensor train of 2 × 2 modes, and the last table were trained earlier, without starts from scratch, FC-2's
-and LeNet-5's among them without the rate 0.003; other rows that begin otherwise were tried from scratch, too. FC-2's
-free gates on MNIST have the rate that did best at the middle budget; at the largest, two of three seeds end at chance
-with it.
+is trained (`scratch`), or in the trained dense network, fitted to its weights (not in the convolution networks of
+CIFAR-10) or random; it was chosen on training images held out, as the rate was. One rate, chosen at the middle budget,
+serves all budgets: FC-2's free gates on MNIST end at chance with it for two of three seeds at the largest.
 
 Wide gates are counted by what it takes to store them (`adqc.minimal`); they are trained in up to 1.8 times as many
 coordinates. The layouts of the recipes' `[wide]` for FC-2 and LeNet-5 come from a search on training images held out,
@@ -173,9 +176,9 @@ images held out. All of these trials put the circuits into a trained network.
 
 "Of cosines" are circuits, and a tensor train, for the coefficients of weights whose pixel or kernel axes are sums of
 few cosines ([how](../how-to/layouts-and-depth.md#cosines)): of FC-2's 28 × 28 pixels 16 × 16 frequencies, of LeNet-5's
-kernels of 5 × 5 in conv2 4 × 4, of the small VGG's kernels of 3 × 3 2 × 2. They serve both; the last line of each of
+kernels of 5 × 5 in conv2 4 × 4, of the small VGGs' kernels of 3 × 3 2 × 2. They serve both; the last line of each of
 these tables leaves out the train that has them. FC-2's circuits of two-qubit gates are of cosines, too, with the same
-order of the bits: on all pixels they would train for hours. (Of LeNet-5 and the small VGG they are not.)
+order of the bits: on all pixels they would train for hours. (Of LeNet-5 and the small VGGs they are not.)
 
 "Wide gates, frozen at their start" are these circuits with gates that are not trained, so that a seed stands for them:
 what is above this line is what training the gates brings. In FC-2 and LeNet-5 that is most or all of what they are
@@ -185,14 +188,10 @@ output sees one input at the start, with a kernel of its own.
 Of what the small VGG still stores, nine tenths are its linear layer, which only the narrow network shrinks. With the
 mean of each map before that layer it stores 2,858 numbers beside the compressed ones, and it is the circuits and their
 rivals that make the network: the last table. In it the rate of the rest of each network was chosen, too, after a trial
-that looked at test images; in the other tables it was for networks without circuits and rivals alone. The choices for
-it (all but its circuits of two-qubit gates), for the small VGG's dense network, and for LeNet-5's SU(4) and free gates
-and on Fashion-MNIST its SO(4) gates were made on a sixth of the images that they train on, before those beyond them
-were used for that. Such choices are uncertain.
+that looked at test images; in the other tables it was for networks without circuits and rivals alone. FCHOICES
 
-The trainings were made on several machines; each record names its processor. LeNet-5's circuits of SO(4), SU(4) and
-free gates beyond depth 6 began on Fashion-MNIST with near-identity layers behind the first two; elsewhere all gates
-began random, as they do by default now.
+The trainings were made on several machines; each record names its processor. Together they took HOURS hours of a core,
+and those on held-out images that choose rate and start, which are not recorded, a good half of that again.
 
 """
 
