@@ -142,11 +142,14 @@ def _contract(
         x = _open(plan, number, gates).reshape(1, -1)
         if scale is not None and not number:
             x = x * scale.reshape(-1, 1)
-        met = []
+        met, kept = [], _kept(plan, number)
         for at, step in enumerate(piece.steps):
             x = x.reshape(-1, *_operand_shape(step))
             met.append(x)
-            x = _apply(_block(plan, groups, number, at), x, step)
+            block = groups[step.group][step.row]
+            if kept is not None and at == len(piece.steps) - 1:
+                block = take_rows(block, kept)
+            x = _apply(block, x, step)
             if _leaves_out(plan, number, at):
                 assert isinstance(plan, Columns), _NO_TRAIN
                 x = x.reshape(len(x), -1, 2**plan.beyond)[:, :, :1]
@@ -157,18 +160,9 @@ def _contract(
     return pieces, made, groups, operands
 
 
-def _block(plan: Columns | Train, groups: Groups, number: int, at: int) -> Any:
-    """The matrices of a step, of all walls."""
-    step = plan.pieces[number].steps[at]
-    block, kept = groups[step.group][step.row], _kept(plan, number, at)
-    return block if kept is None else take_rows(block, kept)
-
-
-def _kept(plan: Columns | Train, number: int, at: int) -> Numbers | None:
-    """The rows that a step takes of its matrices; None for all."""
-    if isinstance(plan, Train) or at < len(plan.pieces[number].steps) - 1:
-        return None
-    return plan.kept[number]
+def _kept(plan: Columns | Train, number: int) -> Numbers | None:
+    """The rows that a piece's last step takes of its matrices; None for all."""
+    return None if isinstance(plan, Train) else plan.kept[number]
 
 
 def _operand_shape(step: Step) -> tuple[int, ...]:
@@ -204,12 +198,15 @@ def _pull_piece(
     """The gradient of what a piece begins with from its own; those of the matrices are put into ``found``."""
     piece = plan.pieces[number]
     walls = len(groups[0][0])
+    # Of the last step's matrices, which comes first here.
+    kept = _kept(plan, number)
     grad = _turn(grad, sorted(range(3), key=piece.back.__getitem__)).reshape(walls, -1)
     if piece.move is not None:
         grad = permute_axes(grad, piece.move.shape_back, piece.move.axes_back)
     for at in range(len(piece.steps) - 1, -1, -1):
         step, x = piece.steps[at], operands[at]
-        block, kept = _block(plan, groups, number, at), _kept(plan, number, at)
+        whole = groups[step.group][step.row]
+        block = whole if kept is None else take_rows(whole, kept)
         if _leaves_out(plan, number, at):
             assert isinstance(plan, Columns), _NO_TRAIN
             grad = multiply(grad.reshape(-1, 1), fixed(plan.padding, grad).reshape(1, -1))
@@ -227,7 +224,7 @@ def _pull_piece(
             grad = multiply(adjoint(block)[:, None], grad)
         if kept is not None:
             own = found[step.group]
-            own[step.row] = put_rows(own[step.row], kept, groups[step.group][step.row].shape[-2])
+            own[step.row], kept = put_rows(own[step.row], kept, whole.shape[-2]), None
     return grad
 
 

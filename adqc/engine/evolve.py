@@ -17,7 +17,7 @@ from adqc.engine.columns import Columns
 from adqc.engine.contract import contract
 from adqc.engine.pieces import Piece, Step
 from adqc.engine.program import Program
-from adqc.engine.steps import apply_block, as_operand, as_product, pull_block, pull_operand
+from adqc.engine.steps import apply_block, as_operand, as_product, flip_back, pull_block, pull_operand
 from adqc.engine.train import Train
 
 # Operands that take more bytes than this together are not kept for the backward pass, but computed again.
@@ -112,7 +112,7 @@ def _undo(tensor: Tensor, blocks: Sequence[Tensor], piece: Piece) -> Tensor:
     if piece.move is not None:
         tensor = move_back(tensor, piece.move)
     for block, step in zip(reversed(blocks), reversed(piece.steps), strict=True):
-        tensor = pull_operand(as_product(tensor, step), block, step)
+        tensor = flip_back(pull_operand(as_product(tensor, step), block, step), step)
         if step.move is not None:
             tensor = move_back(tensor, step.move)
     return tensor.reshape(-1)
@@ -171,13 +171,16 @@ def _pull_undoing(
     found = []
     for at in range(len(blocks) - 1, -1, -1):
         step, block = piece.steps[at], blocks[at]
-        result = pull_operand(as_product(result, step), block, step)
+        result = as_product(result, step)
+        result = pull_operand(result, block, step)
         grad = as_product(grad, step)
-        found.append(pull_block(grad, as_operand(result, step), step))
+        found.append(pull_block(grad, result, step))
+        result = flip_back(result, step)
         if at and step.move is not None:
             result = move_back(result, step.move)
         if at or needed:
             grad = pull_operand(grad, block, step)
+            grad = flip_back(grad, step)
             if step.move is not None:
                 grad = move_back(grad, step.move)
     return grad.reshape(-1) if needed else None, found[::-1]
@@ -199,6 +202,7 @@ def _pull_again(
         found.append(pull_block(grad, recent.pop(at), step))
         if at or needed:
             grad = pull_operand(grad, block, step)
+            grad = flip_back(grad, step)
             if step.move is not None:
                 grad = move_back(grad, step.move)
     return grad.reshape(-1) if needed else None, found[::-1]

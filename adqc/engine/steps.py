@@ -28,8 +28,8 @@ def _shape(tensor: Array, middle: int, step: Step) -> Array:
     return tensor.reshape(step.before, middle, step.behind)
 
 
-def _flip_back(x: Array, step: Step) -> Array:
-    """From (before · behind, …) to (before, …, behind), where they are flipped."""
+def flip_back(x: Array, step: Step) -> Array:
+    """From what :func:`as_operand` or :func:`as_product` made of a tensor to its entries in their own order."""
     if not step.flipped:
         return x
     return permute_axes(x.reshape(step.before, -1), (step.behind, x.shape[1]), (1, 0))
@@ -47,16 +47,15 @@ def apply_block(block: Array, x: Array, step: Step) -> Array:
     """The product, its rows where the operand has the columns."""
     if step.before == 1:
         return multiply(block, x)
-    return spread(block, x) if x.ndim == 3 else _flip_back(multiply(x, _widen(block, step).mT), step)
+    return spread(block, x) if x.ndim == 3 else flip_back(multiply(x, _widen(block, step).mT), step)
 
 
 def pull_operand(grad: Array, block: Array, step: Step) -> Array:
-    """The operand's gradient from the product's; for an isometry also the operand from the product."""
+    """The operand's gradient, as :func:`as_operand`, from the product's; for an isometry also the operand from the
+    product."""
     if step.before == 1:
         return multiply(adjoint(block), grad)
-    return (
-        spread(adjoint(block), grad) if grad.ndim == 3 else _flip_back(multiply(grad, _widen(block, step).conj()), step)
-    )
+    return spread(adjoint(block), grad) if grad.ndim == 3 else multiply(grad, _widen(block, step).conj())
 
 
 def pull_block(grad: Array, x: Array, step: Step) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 from adqc.arrays import NumpyArray, identity, multiply
 from adqc.engine.arrange import Move, move_axes, move_back, permute_axes
 from adqc.engine.program import FRESH, Group, Program
-from adqc.engine.steps import apply_block, as_operand, as_product, pull_block, pull_operand
+from adqc.engine.steps import apply_block, as_operand, as_product, flip_back, pull_block, pull_operand
 
 # What each gate of a group was multiplied with.
 Met = Sequence[NumpyArray]
@@ -48,7 +48,8 @@ def run_tail(
         for step, x in zip(reversed(piece.steps), reversed(operands), strict=True):
             grad = as_product(grad, step)
             found[step.group][step.row] = pull_block(grad, x, step)
-            grad = _move_back(pull_operand(grad, blocks[step.group][step.row], step), step.move)
+            grad = flip_back(pull_operand(grad, blocks[step.group][step.row], step), step)
+            grad = _move_back(grad, step.move)
         pulled = np.empty_like(gates)
         parts = zip(found, stacks, built, program.groups, strict=True)
         pulled[order] = np.concatenate([_pull(own, stack, met, group) for own, stack, (_, met), group in parts])
