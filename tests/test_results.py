@@ -17,6 +17,8 @@ from adqc.experiments.recipe import load_recipe
 from adqc.selection import select_targets
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
+MEAN = "small-vgg-mean-cifar10"
+TRAINS = ("tensor-train", "quantised-train", "cosine-train")
 
 
 @pytest.fixture
@@ -70,6 +72,35 @@ def test_readme_says_what_the_tables_show(script):
     assert "ahead of every rival at all twelve budgets" in readme
     assert f"{sum(margins[True]) / 12:.2f} on average" in readme
     assert f"circuits are {sum(margins[False]) / 12:.1f} points ahead on average" in readme
+
+
+def test_readme_says_where_circuits_lose(script):
+    script("tables")
+    readme = " ".join((RESULTS.parents[1] / "README.md").read_text(encoding="utf-8").split())
+    gaps = {}
+    for name in ("fc2-mnist", "fc2-fashion", "lenet5-mnist", "lenet5-fashion", "small-vgg-cifar10", MEAN):
+        found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        reached = {(row["method"], row["budget"]): row["accuracy"] for row in found["rows"] if row["seeds"]}
+        for budget in found["settings"]["budgets"]:
+            frozen = reached["frozen", 0]
+            wide = max(reached[method, budget] for method in ("wide", "cosine"))
+            two = max(reached[method, budget] for method in ("cartan", "so4", "su4") if (method, budget) in reached)
+            train = max(reached[method, budget] for method in TRAINS)
+            learned = wide - reached["frozen-circuit", budget]
+            gaps.setdefault(name, []).append((wide - frozen, wide - train, train - two, two - frozen, learned))
+    near = [gap[2] for name in ("fc2-mnist", "fc2-fashion", "lenet5-mnist") for gap in gaps[name]]
+    assert f"end {min(near):.1f} to {max(near):.1f} points behind the best tensor train in FC-2 and" in readme
+    fashion, vgg, mean = (
+        [[f"{value:.1f}" for value in column] for column in zip(*gaps[name], strict=True)]
+        for name in ("lenet5-fashion", "small-vgg-cifar10", MEAN)
+    )
+    assert f"{' and '.join(fashion[2])} in LeNet-5 on Fashion-MNIST, {' and '.join(vgg[2])} on CIFAR-10" in readme
+    assert f"{' and '.join(vgg[3])} points ahead of frozen layers" in readme
+    assert f"On CIFAR-10 they are {min(vgg[0])} points ahead of layers frozen at random" in readme
+    assert f"come within {' and '.join(vgg[4])} points of it" in readme
+    assert f"{' and '.join(mean[0])} points ahead of the frozen layers, {' and '.join(mean[4])} of them by" in readme
+    ahead, behind = (gap[1] for gap in gaps[MEAN])
+    assert f"{ahead:.1f} ahead with 600 numbers and {-behind:.1f} behind with 1,200" in readme
 
 
 def test_the_levers_show_the_stored_results(script):
