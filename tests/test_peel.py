@@ -155,6 +155,8 @@ def test_what_auto_peels():
     # Where the bond is the most of the work; elsewhere the block would cost more.
     assert [depth for depth in range(1, 13) if peels(depth, 1024)] == [7, 8, 9, 10, 11, 12]
     assert not any(peels(depth, 16) for depth in range(1, 9))
+    # A large state is one more that goes through memory, which takes longer than a bond of up to 256.
+    assert [depth for depth in (8, 9, 10) if peels(depth, 4096)] == [10]
 
 
 def test_a_plan_that_peels_compiles_into_one_graph():

@@ -16,6 +16,7 @@ RATE = 6e10  # multiply-adds a second in products with long sides
 BYTES = 1.2e10  # bytes a second, read and written, in copies and from memory
 CACHE = 2**25  # bytes; what is smaller and used again is read at the rate below
 CACHED = 4e10  # bytes a second
+LARGE = 2**24  # bytes of one tensor from which on it does not stay in the cache beside others
 ELEMENT = 4
 
 
@@ -29,6 +30,14 @@ def product(rows: int, columns: int, rest: int) -> float:
 def copy(count: int, run: int = 16) -> float:
     """Moving the axes of a tensor of ``count`` entries, ``run`` of which stay together."""
     return CALL + 2 * ELEMENT * count / BYTES * (1 + 8 / run)
+
+
+def another(count: int) -> float:
+    """One more tensor of ``count`` entries between two steps, beside what is done to it.
+
+    A large one comes from memory, fresh from the system, and for the backward pass it is made once more.
+    """
+    return 3 * copy(count) if ELEMENT * count >= LARGE else 0.0
 
 
 def step_cost(step: Step) -> float:

@@ -131,7 +131,8 @@ def _peeled_plans(wiring: Wiring, layout: Layout, early: Wiring, split: Split) -
         make_program(late, whole(late), fusion, ranks=layout.order, running=order)
         for fusion in (FUSIONS[:1] if alone else FUSIONS)
     ]
-    seconds = cost.program_cost(head) + join.seconds
+    # A tail that is there anyway needs the state, too.
+    seconds = cost.program_cost(head) + join.seconds + (cost.another(2**wiring.sites) if alone else 0.0)
     return [Plan(head, tail, first, peeled, join, seconds + _tail_cost(tail)) for tail in tails]
 
 
