@@ -489,3 +489,10 @@ def test_the_carried_files_stay_as_they_are_when_copied(tmp_path):
     (place / f"{NAMES[3]}.gz").write_bytes((place / f"{NAMES[3]}.gz").read_bytes()[:-9])
     with pytest.raises(ValueError, match=NAMES[3]):
         read("mnist", tmp_path)
+
+
+def test_batches_lie_with_the_channels_last():
+    images = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8)
+    for seed in (None, 0):
+        batches = Batches(images, torch.arange(6), batch_size=4, mean=(0.0,) * 3, std=(1.0,) * 3, seed=seed)
+        assert all(own.is_contiguous(memory_format=torch.channels_last) for own, _ in batches)

@@ -99,6 +99,9 @@ def test_readme_says_where_circuits_lose(script):
     assert f"On CIFAR-10 they are {min(vgg[0])} points ahead of layers frozen at random" in readme
     assert f"come within {' and '.join(vgg[4])} points of it" in readme
     assert f"{' and '.join(mean[0])} points ahead of the frozen layers, {' and '.join(mean[4])} of them by" in readme
+    page = " ".join((RESULTS / "tables.md").read_text(encoding="utf-8").split())
+    assert f"In the small VGG it is {' and '.join(vgg[4])} points of {min(vgg[0])}:" in page
+    assert f"it is {' and '.join(mean[4])} points of {' and '.join(mean[0])}." in page
     ahead, behind = (gap[1] for gap in gaps[MEAN])
     assert f"{ahead:.1f} ahead with 600 numbers and {-behind:.1f} behind with 1,200" in readme
 

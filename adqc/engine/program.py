@@ -30,9 +30,9 @@ SMALL = 400
 MANY = 32
 # What flipping costs, in multiply-adds for each entry of the tensor.
 FLIP = 30
-# How much longer many products take than one of as many multiply-adds, by their number of columns; with more columns
-# they take about the same time, with fewer many times.
-FEW = {8: 4}
+# Many products of so many columns take so many times as long as one of as many multiply-adds; with more columns they
+# take about as long as it, with fewer far longer.
+FEW, LONGER = 8, 4
 # Tensors with fewer entries lie in the cache, where many products take less than that.
 NEAR = 2**14
 
@@ -145,11 +145,11 @@ def _choose_form(before: int, columns: int, behind: int, rows: int) -> tuple[boo
     """Whether a block is widened and whether it is flipped: the fewest multiply-adds, or what takes as long as them."""
     if before < MANY or behind == 1:
         return False, False
-    many = rows * FEW.get(behind, 1 if behind > max(FEW) else math.inf)
-    if before * columns * behind < NEAR and behind in FEW:
-        many = rows
-    if rows * columns * behind < SMALL:
+    many: float = rows
+    if behind < FEW or rows * columns * behind < SMALL:
         many = math.inf
+    elif behind == FEW and before * columns * behind >= NEAR:
+        many = rows * LONGER
     widened, flipped = rows * behind, rows + FLIP
     return widened < min(many, flipped), flipped < min(many, widened)
 

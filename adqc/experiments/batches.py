@@ -156,5 +156,5 @@ class Batches:
             yield images, labels
 
     def _finished(self, images: Tensor) -> Tensor:
-        # With the channels last in memory a convolution network's step takes two thirds of the time on a CPU.
+        # Convolutions and pooling are faster on a CPU with the channels last in memory.
         return normalise(images, self.mean, self.std).contiguous(memory_format=torch.channels_last)

@@ -196,8 +196,8 @@ was for networks without circuits and rivals alone. The choices for the small VG
 narrow and dense ones were made on a sixth of the images that they train on, before those beyond them were used for
 that. Such choices are uncertain.
 
-The trainings were made on several machines; each record names its processor. Together they took HOURS hours of a core,
-and those on held-out images that choose rate and start, which are not recorded, about two thirds of that again.
+The trainings were made on several machines; each record names its processor. Together they took HOURS hours of a core;
+those on held-out images that choose rate and start come on top and are not recorded.
 
 """
 
