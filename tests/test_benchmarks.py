@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import adqc
 from adqc.engine.statevector import run_gates
 from benchmarks import __main__ as command
 from benchmarks import growth, layers, planning, render, weights
@@ -175,3 +176,10 @@ def test_plans_and_growth_are_measured():
     series = list(growth.grow(SMALL))
     assert {one.plot for one in series} == set(growth.TITLES)
     assert all(len(one.sizes) == len(one.seconds) == 2 for one in series)
+
+
+def test_a_deep_circuit_takes_no_more_than_six_states():
+    # Row 9, forward and backward.
+    wall = adqc.BrickWall((1024, 1024), adqc.Circuit(depth=64))
+    seed, parameters = torch.ones(1024, 1024), list(wall.parameters())
+    assert peak_bytes(lambda: torch.autograd.grad(wall(), parameters, seed), CPU) <= 6 * 4 * 2**20
