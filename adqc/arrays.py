@@ -7,7 +7,6 @@ through torch, which uses all of its threads.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -26,8 +25,14 @@ Pull = Callable[[NumpyArray], NumpyArray]
 
 # Entries up to which numpy's arrays are faster; from there on torch's threads are.
 SMALL = 2**17
-# Multiply-adds of one product up to which numpy is faster.
-PRODUCT = 2**17
+# Multiply-adds of one product up to which numpy is faster; with more its library takes threads of its own, which get in
+# the way of torch's.
+PRODUCT = 2**18
+# A shared side up to which a product is made in blocks of so many rows, and a sum over a long side in parts of so many
+# entries: the library that torch calls takes up to four times as long for it as one product.
+THIN, ROWS, PART = 8, 8, 256
+# Entries of a product from which on that holds for a single thread, too.
+WIDE = 2**19
 
 
 def own_backward() -> bool:
@@ -177,12 +182,28 @@ def waves(angles: Array) -> Array:
 
 def multiply(left: Array, right: Array) -> Array:
     """``left @ right``, of matrices or of as many matrices each; where there is but one it serves all."""
-    if not isinstance(left, Tensor):
-        items = max(math.prod(left.shape[:-2]), math.prod(right.shape[:-2]))
-        if items * left.shape[-2] * left.shape[-1] * right.shape[-1] <= PRODUCT:
-            return left @ right
-        return multiply(torch.from_numpy(left), torch.from_numpy(right)).numpy()
-    return torch.bmm(left, right) if left.ndim == 3 and len(left) == len(right) else left @ right
+    if isinstance(left, Tensor):
+        return torch.bmm(left, right) if left.ndim == 3 and len(left) == len(right) else left @ right
+    if left.size * right.shape[-1] <= PRODUCT and right.size * left.shape[-2] <= PRODUCT:
+        # One product alone takes half as long to call.
+        return left.dot(right) if left.ndim == right.ndim == 2 else left @ right
+    return multiply_tensors(torch.from_numpy(left), torch.from_numpy(right)).numpy()
+
+
+def multiply_tensors(left: Tensor, right: Tensor) -> Tensor:
+    """The same in the form that is fast on the CPU, for use where autograd does not look on."""
+    if left.ndim != 2 or right.ndim != 2 or left.device.type != "cpu":
+        return multiply(left, right)
+    (rows, shared), columns = left.shape, right.shape[1]
+    if torch.get_num_threads() == 1 and max(rows, shared) * columns < WIDE:
+        return left @ right
+    if shared <= THIN and rows > ROWS and rows % ROWS == 0:
+        parts = left.reshape(-1, ROWS, shared)
+        return torch.bmm(parts, right.expand(len(parts), -1, -1)).reshape(rows, columns)
+    if rows <= THIN and shared > PART and shared % PART == 0:
+        # shape: (parts, rows, PART) and (parts, PART, columns)
+        return torch.bmm(left.reshape(rows, -1, PART).transpose(0, 1), right.reshape(-1, PART, columns)).sum(0)
+    return left @ right
 
 
 def turn(items: Array, axes: Sequence[int]) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adqc.arrays import NumpyArray, as_array, fixed, is_kept_elsewhere, is_plain, is_small, is_traced, silently
+from adqc.arrays import NumpyArray, Pull, as_array, fixed, is_kept_elsewhere, is_plain, is_small, is_traced, silently
 from adqc.engine.apply import as_matrices, pull_pieces
 from adqc.engine.arrange import narrow, widen
 from adqc.engine.chain import Chain
@@ -24,9 +24,10 @@ from adqc.engine.join import Join, join_arrays, pull_join
 from adqc.engine.materialise import make_plan
 from adqc.engine.program import Program
 from adqc.engine.tail import run_tail
-from adqc.engine.train import Train
+from adqc.engine.train import Train, narrow_train
 from adqc.geometry import Layout
 from adqc.memory import check_memory
+from adqc.orthogonal import spread_columns
 
 if TYPE_CHECKING:
     from adqc.brickwall import BrickWall
@@ -39,7 +40,8 @@ Ending = Callable[[Many, NumpyArray], tuple[Many, Callable[[Many], tuple[Many, N
 
 
 def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> Tensor | None:
-    """What the wall's state holds, cropped; None where the circuit is not small, or somebody looks on.
+    """What the wall's state holds, cropped, or the weight where that is but another shape of it; None where the circuit
+    is not small, or somebody looks on.
 
     Args:
         wall: The circuit.
@@ -48,7 +50,7 @@ def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> 
         route: One of :data:`adqc.config.ROUTES`.
 
     Returns:
-        A tensor of ``wall.layout.shape``.
+        A tensor of ``wall.layout.shape``, or of ``wall.shape`` where there are no frequencies.
 
     Raises:
         MemoryError: If it would not fit in memory.
@@ -63,10 +65,12 @@ def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> 
         return None
     check_memory(wall.layout, gates)
 
-    def in_steps(gates: Tensor, scale: Tensor) -> Sequence[Tensor]:
-        return (wall.build_in_steps(gates, scale),)
+    shape = wall.shape if wall.config.frequencies is None else wall.layout.shape
 
-    ending = partial(_join, join=plan.join, tail=plan.tail, layout=wall.layout)
+    def in_steps(gates: Tensor, scale: Tensor) -> Sequence[Tensor]:
+        return (wall.build_in_steps(gates, scale).reshape(shape),)
+
+    ending = partial(_join, join=plan.join, tail=plan.tail, layout=wall.layout, shape=shape)
     found = _run(wall, plan.head, plan.first, ending, in_steps, gates, scale, peeled=plan.peeled)
     return None if found is None else found[0]
 
@@ -87,7 +91,13 @@ def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor) -> bool:
 
 
 def _join(
-    pieces: Many, gates: NumpyArray, *, join: Join | None, tail: Program | None, layout: Layout
+    pieces: Many,
+    gates: NumpyArray,
+    *,
+    join: Join | None,
+    tail: Program | None,
+    layout: Layout,
+    shape: tuple[int, ...],
 ) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
     found, pull_pieces_of = (pieces[0], None) if join is None else _multiply(pieces, join)
     pull_tail = None
@@ -98,10 +108,10 @@ def _join(
     def pull(grads: Many) -> tuple[Many, NumpyArray]:
         grad, own = grads[0], gates
         if pull_tail is not None:
-            grad, own = pull_tail(widen(grad, layout.padded).reshape(-1))
+            grad, own = pull_tail(widen(grad.reshape(layout.shape), layout.padded).reshape(-1))
         return (grad,) if pull_pieces_of is None else pull_pieces_of(grad), own
 
-    return (found,), pull
+    return (found.reshape(shape),), pull
 
 
 def _multiply(pieces: Many, join: Join) -> tuple[NumpyArray, Callable[[NumpyArray], Many]]:
@@ -109,7 +119,7 @@ def _multiply(pieces: Many, join: Join) -> tuple[NumpyArray, Callable[[NumpyArra
     found, sides = join_arrays(*as_halves(pieces), join)
 
     def pull(grad: NumpyArray) -> Many:
-        first, second = pull_join(grad, sides, join)
+        first, second = pull_join(grad.reshape(join.kept), sides, join)
         return first.reshape(left.shape), second.reshape(right.shape)
 
     return found, pull
@@ -142,18 +152,12 @@ def _make(
     scale: NumpyArray,
 ) -> tuple[Many, Callable[[Many], Many]]:
     """What the ending makes of the circuit, and what makes the gradients of gates and scale of its own."""
-    count, each = len(wall.wiring.gates), wall.family.parameters
-    index = None if wall.slots is None else fixed(wall.slots, gates, index=True)
-    params = gates
-    if index is not None:
-        params = np.zeros(count * each, gates.dtype)
-        params[index] = gates
-    arrays = wall.family.arrays
-    assert arrays is not None, "asked of families that have it"
-    if wall.every > 1:
-        arrays = partial(arrays, every=wall.every)
     with silently():
-        matrices, pull_params = arrays(params.reshape(count, each))
+        matrices, pull_params = _make_gates(wall, gates)
+        if wall.every > 1 and isinstance(plan, Train):
+            plan = narrow_train(plan, wall.every)
+        elif wall.every > 1:
+            matrices, pull_params = _fill_up(matrices, pull_params, wall.every)
         pieces, pull_head = _contract(matrices[:first], plan, scale.reshape(1))
         late = np.concatenate([matrices[list(peeled)], matrices[first:]]) if peeled else matrices[first:]
         found, pull_found = ending(pieces, late)
@@ -165,10 +169,31 @@ def _make(
             if peeled:
                 # The head has left them alone.
                 own[list(peeled)], behind = behind[: len(peeled)], behind[len(peeled) :]
-            flat = pull_params(np.concatenate([own, behind]) if len(behind) else own).reshape(-1)
-        return flat if index is None else flat[index], own_scale.reshape(scale.shape)
+            return pull_params(np.concatenate([own, behind]) if len(behind) else own), own_scale.reshape(scale.shape)
 
     return found, pull
+
+
+def _make_gates(wall: BrickWall, stored: NumpyArray) -> tuple[NumpyArray, Pull]:
+    """The gates, of wide ones the columns that may be stored, and what makes the stored numbers' gradient of theirs."""
+    family, slots, count = wall.family, wall.slots, len(wall.wiring.gates)
+    assert family.arrays is not None, "asked of families that have it"
+    if family.columns:
+        size = 2**family.sites
+        return family.arrays(stored, slots, (count, size, size // wall.every))
+    if slots is None:
+        matrices, pull = family.arrays(stored.reshape(count, family.parameters))
+        return matrices, lambda grad: pull(grad).reshape(-1)
+    index = fixed(slots, stored, index=True)
+    params = np.zeros(count * family.parameters, stored.dtype)
+    params[index] = stored
+    matrices, pull = family.arrays(params.reshape(count, family.parameters))
+    return matrices, lambda grad: pull(grad).reshape(-1).take(index)
+
+
+def _fill_up(matrices: NumpyArray, pull: Pull, every: int) -> tuple[NumpyArray, Pull]:
+    """Whole gates of those with one column in so many."""
+    return spread_columns(matrices, every), lambda grad: pull(grad[..., ::every])
 
 
 def _contract(

@@ -272,7 +272,7 @@ class BrickWall(nn.Module):
         axes, frequencies = self.seen
         if frequencies is not None:
             tensor = from_cosines(tensor.reshape(self.layout.shape), axes, frequencies)
-        return tensor.reshape(self.shape)
+        return tensor if tensor.shape == self.shape else tensor.reshape(self.shape)
 
     def from_weight(self, weight: Tensor) -> Tensor:
         """What :meth:`to_weight` makes this weight, or the one nearest to it, of; a tensor of ``self.layout.shape``."""

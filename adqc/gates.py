@@ -16,7 +16,7 @@ from torch import Tensor
 
 from adqc.arrays import NumpyArray, Pull
 from adqc.cartan import cartan_arrays, cartan_matrices
-from adqc.orthogonal import complete, orthogonal_arrays, orthogonal_matrices, orthogonal_operations, orthogonal_start
+from adqc.orthogonal import complete, orthogonal_matrices, orthogonal_operations, orthogonal_start, stored_arrays
 from adqc.pauli import ODD_Y, PAULI_WORDS, pauli
 from adqc.special_orthogonal import so4_arrays, so4_matrices
 
@@ -25,7 +25,7 @@ Operations = Callable[[Any, Any], Any]
 _ARRAYS = (
     (cartan_matrices, cartan_arrays),
     (so4_matrices, so4_arrays),
-    (orthogonal_matrices, orthogonal_arrays),
+    (orthogonal_matrices, stored_arrays),
 )
 
 
@@ -73,7 +73,7 @@ class GateFamily:
     @property
     def arrays(self) -> Callable[..., tuple[NumpyArray, Pull]] | None:
         """``matrices`` on a numpy array, and what makes the parameters' gradient of the gates'; None where torch does
-        that. See :mod:`adqc.at_once`."""
+        that. Where a family has ``columns``, of stored entries, see :func:`adqc.orthogonal.stored_arrays`."""
         # By identity, as what users bring need have no hash.
         return next((own for matrices, own in _ARRAYS if self.matrices is matrices), None)
 

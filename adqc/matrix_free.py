@@ -19,7 +19,7 @@ from adqc.engine.materialise import make_plan
 from adqc.kept import keep, keeps
 
 
-def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool) -> Chain | None:
+def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool | None = None) -> Chain | None:
     """The chain that a layer applies to a batch, or None where it builds its weight.
 
     Args:
@@ -27,7 +27,7 @@ def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool)
         batch: Number of inputs: rows, positions of a convolution, or indices.
         use: ``"linear"``, ``"conv"`` or ``"lookup"``.
         kept: Whether what is built from the circuit is kept, so that only applying it counts.
-        training: Whether a backward pass follows.
+        training: Whether a backward pass follows; None where that is as autograd and the circuit's parameters say.
 
     Raises:
         ValueError: If ``route="matrix-free"`` is asked for and the layout does not allow it.
@@ -47,6 +47,7 @@ def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool)
         return chain
     if chain is None:
         return None
+    training = _trains(wall) if training is None else training
     free, built = predict(wall, chain, rounded, use=use, kept=kept, training=training)
     return chain if free < built else None
 
@@ -188,13 +189,14 @@ def _check_range(layer: Any, index: Tensor) -> None:
 
 
 def _choose(layer: Any, batch: int, use: str) -> Chain | None:
-    if layer.circuit.is_ready():
-        return None
-    return choose(layer.circuit, batch, use=use, kept=keeps(layer), training=_trains(layer.circuit))
+    wall: BrickWall = layer.circuit
+    return None if wall.is_ready() else choose(wall, batch, use=use, kept=keeps(layer))
 
 
 def _trains(wall: BrickWall) -> bool:
-    return torch.is_grad_enabled() and any(parameter.requires_grad for parameter in wall.parameters())
+    # Not parameters(), which looks for modules within the wall and for parameters met twice.
+    own = (wall.gates, wall.scale, wall.state)
+    return torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in own)
 
 
 def _matrices(layer: Any, chain: Chain) -> Sequence[Tensor]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adqc.arrays import NumpyArray, Pull, as_array, is_plain, is_small, own_backward
+from adqc.arrays import Numbers, NumpyArray, Pull, as_array, is_plain, is_small, own_backward
 
 
 def orthonormalise(entries: Tensor, *, every: int = 1) -> Tensor:
@@ -52,22 +52,63 @@ def orthonormal_arrays(entries: NumpyArray, *, every: int = 1) -> tuple[NumpyArr
     """
     given = entries[..., ::every]
     empty = (given == 0).all(axis=-2)
-    whole = np.concatenate([given, empty[..., None] * _unit(given.shape[-1], given.dtype)], axis=-2)
+    whole = np.concatenate([given, empty[..., None] * np.eye(given.shape[-1], dtype=given.dtype)], axis=-2)
+    gates, _, pull = _decompose(whole, given.shape[-2])
+    return spread_columns(gates, every), lambda grad: spread_columns(pull(grad[..., ::every]), every)
+
+
+def stored_arrays(stored: NumpyArray, slots: Numbers, shape: tuple[int, int, int]) -> tuple[NumpyArray, Pull]:
+    """Gates from the entries that they store, and what makes the gradient of these of the gates'.
+
+    Args:
+        stored: (P,), as :attr:`adqc.BrickWall.gates`.
+        slots: Where each stands among all entries, (G, n, n) row by row.
+        shape: G, n and m: of n / m columns each only the first is stored.
+
+    Returns:
+        (G, n, m), the columns that may be stored; those that are not are zero.
+    """
+    whole, there, index = _frame(slots, shape, stored.dtype)
+    whole = whole.copy()
+    whole.reshape(-1)[there] = stored
+    gates, diagonal, pull = _decompose(whole, shape[1])
+    if not diagonal.all():
+        # A column that is stored and is zero: it stays so.
+        gates, pull = orthonormal_arrays(whole[:, : shape[1]])
+    return gates, lambda grad: pull(grad).reshape(-1).take(index)
+
+
+@lru_cache(maxsize=64)
+def _frame(slots: Numbers, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> tuple[NumpyArray, ...]:
+    """What to write the stored entries into, (G, n + m, m), ones in the last rows of columns without any; where they
+    stand in it, and where in the gates, (G, n, m)."""
+    count, size, kept = shape
+    index = np.array(slots.values, dtype=np.intp) // (size // kept)
+    gate, entry = np.divmod(index, size * kept)
+    whole = np.zeros((count, size + kept, kept), dtype)
+    whole[:, size:] = np.eye(kept)
+    whole[gate, size + entry % kept, entry % kept] = 0
+    return whole, gate * (size + kept) * kept + entry, index
+
+
+def _decompose(whole: NumpyArray, rows: int) -> tuple[NumpyArray, NumpyArray, Pull]:
+    """Gram-Schmidt on independent columns: so many rows of what it gives, the diagonal of r, and what pulls these
+    rows' gradient back to the same rows of ``whole``."""
     # Not numpy's, whose LAPACK rounds otherwise than torch's: under torch.func gates shall come out the same.
     q, r = (part.numpy() for part in torch.linalg.qr(torch.from_numpy(whole)))
-    signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1, 1).astype(given.dtype)
-    gates, r = q[..., : given.shape[-2], :] * signs[..., None, :], r * signs[..., None]
+    diagonal = r.diagonal(axis1=-2, axis2=-1)
+    signs = np.copysign(diagonal.dtype.type(1), diagonal)
+    gates = q[..., :rows, :] * signs[..., None, :]
 
     def pull(grad: NumpyArray) -> NumpyArray:
-        seen = grad[..., ::every]
         # arXiv:2009.10071, the deep case, where nothing is asked of r.
-        upper, strictly = _triangles(gates.shape[-1], gates.dtype)
-        inner = gates.mT @ seen
-        left = torch.from_numpy(seen - gates @ (inner * upper + (inner * strictly).mT))
-        pulled = torch.linalg.solve_triangular(torch.from_numpy(r).mT, left, upper=False, left=False)
-        return _spread(pulled.numpy(), every)
+        inner = gates.mT @ grad
+        left = torch.from_numpy(grad - gates @ np.where(_upper(gates.shape[-1]), inner, inner.mT))
+        own = torch.from_numpy(r * signs[..., None])
+        found: NumpyArray = torch.linalg.solve_triangular(own.mT, left, upper=False, left=False).numpy()
+        return found
 
-    return _spread(gates, every), pull
+    return gates, diagonal, pull
 
 
 class _Orthonormalise(torch.autograd.Function):
@@ -93,19 +134,13 @@ class _Orthonormalise(torch.autograd.Function):
 
 
 @lru_cache(maxsize=64)
-def _unit(size: int, dtype: np.dtype[Any]) -> NumpyArray:
-    return np.eye(size, dtype=dtype)
+def _upper(size: int) -> NumpyArray:
+    """Whether an entry lies on the diagonal or above it."""
+    return np.triu(np.ones((size, size), dtype=bool))
 
 
-@lru_cache(maxsize=64)
-def _triangles(size: int, dtype: np.dtype[Any]) -> tuple[NumpyArray, NumpyArray]:
-    """Ones on and above the diagonal, and above it."""
-    ones = np.ones((size, size), dtype)
-    return np.triu(ones), np.triu(ones, 1)
-
-
-def _spread(columns: NumpyArray, every: int) -> NumpyArray:
-    """The columns with zero ones between them."""
+def spread_columns(columns: NumpyArray, every: int) -> NumpyArray:
+    """The columns, with so many in place of each: itself and zero ones behind it."""
     if every == 1:
         return columns
     found = np.zeros((*columns.shape[:-1], columns.shape[-1] * every), columns.dtype)
@@ -142,13 +177,6 @@ def orthogonal_matrices(params: Tensor, *, every: int = 1) -> Tensor:
     """
     size = math.isqrt(params.shape[-1])
     return orthonormalise(params.unflatten(-1, (size, size)), every=every)
-
-
-def orthogonal_arrays(params: NumpyArray, *, every: int = 1) -> tuple[NumpyArray, Pull]:
-    """:func:`orthogonal_matrices` on an array, and what makes the parameters' gradient of the gates'."""
-    size = math.isqrt(params.shape[-1])
-    gates, pull = orthonormal_arrays(params.reshape(*params.shape[:-1], size, size), every=every)
-    return gates, lambda grad: pull(grad).reshape(params.shape)
 
 
 def orthogonal_operations(p: Any, wires: Any) -> None:

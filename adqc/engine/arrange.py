@@ -14,15 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from adqc.arrays import Array, is_traced
+from adqc.arrays import Array, NumpyArray, is_traced
 from adqc.geometry import Layout
 
 # Looking entries up is faster than a permutation with more axes than the one, in runs up to the second of these;
 # with more rows than the third, the list of places gets as large as what is moved.
 MANY_AXES, SHORT_RUN, MOST_ROWS = 4, 32, 2**16
-# Entries up to which numpy looks them up faster than torch.
-MOST_MOVED = 2**14
-CPU = torch.device("cpu")
+# Entries up to which numpy looks them up faster than torch, one by one and in runs.
+MOST_MOVED, MOST_COPIED = 2**14, 2**17
 
 
 def block_sizes(bits: Sequence[int], sizes: Sequence[int] | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -83,14 +82,12 @@ def permute_axes(items: Array, shape: Sequence[int], axes: Sequence[int]) -> Arr
     Returns:
         (count, entries).
     """
+    if not isinstance(items, Tensor):
+        return _permute_array(items, tuple(shape), tuple(axes))
     if axes[0] == 0 and len(axes) > 1:
         # As many tensors more, of fewer axes.
         parts = items.reshape(len(items) * shape[0], -1)
         return permute_axes(parts, shape[1:], [axis - 1 for axis in axes[1:]]).reshape(len(items), -1)
-    if not isinstance(items, Tensor):
-        if items.size > MOST_MOVED:
-            return permute_axes(torch.from_numpy(items), shape, axes).numpy()
-        return items.take(_places(tuple(shape), tuple(axes), CPU)[0].numpy(), axis=1)
     count = items.shape[0]
     keeps = axes[-1] == len(axes) - 1
     run = shape[-1] if keeps else 1
@@ -106,6 +103,23 @@ def permute_axes(items: Array, shape: Sequence[int], axes: Sequence[int]) -> Arr
     else:
         items = items.index_select(1, there)
     return items.reshape(count, -1)
+
+
+def _permute_array(items: NumpyArray, shape: tuple[int, ...], axes: tuple[int, ...]) -> NumpyArray:
+    there, run = _runs(shape, axes)
+    # Runs are copied one by one; single entries take longer than torch does where there are many.
+    if items.size > (MOST_MOVED if run == 1 else MOST_COPIED):
+        return permute_axes(torch.from_numpy(items), shape, axes).numpy()
+    return items.reshape(len(items), -1, run).take(there, axis=1).reshape(len(items), -1)
+
+
+@lru_cache(maxsize=256)
+def _runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[NumpyArray, int]:
+    """Where each run of entries that stay side by side comes from, and its length."""
+    run = shape[-1] if axes[-1] == len(axes) - 1 else 1
+    count = math.prod(shape) // run
+    places = np.arange(count).reshape(shape if run == 1 else shape[:-1])
+    return places.transpose(axes if run == 1 else axes[:-1]).reshape(-1), run
 
 
 @lru_cache(maxsize=256)

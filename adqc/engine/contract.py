@@ -142,15 +142,15 @@ def _contract(
         x = _open(plan, number, gates).reshape(1, -1)
         if scale is not None and not number:
             x = x * scale.reshape(-1, 1)
-        met, kept = [], _kept(plan, number)
+        met, kept, cut = [], _kept(plan, number), _cuts_at(plan, number)
         for at, step in enumerate(piece.steps):
-            x = x.reshape(-1, *_operand_shape(step))
+            x = x.reshape(-1, *step.operand)
             met.append(x)
             block = groups[step.group][step.row]
             if kept is not None and at == len(piece.steps) - 1:
                 block = take_rows(block, kept)
             x = _apply(block, x, step)
-            if _leaves_out(plan, number, at):
+            if at == cut:
                 assert isinstance(plan, Columns), _NO_TRAIN
                 x = x.reshape(len(x), -1, 2**plan.beyond)[:, :, :1]
         if piece.move is not None:
@@ -165,17 +165,12 @@ def _kept(plan: Columns | Train, number: int) -> Numbers | None:
     return None if isinstance(plan, Train) else plan.kept[number]
 
 
-def _operand_shape(step: Step) -> tuple[int, ...]:
-    if step.before == 1:
-        return step.columns, step.behind
-    return (step.before, step.columns) if step.behind == 1 else (step.before, step.columns, step.behind)
-
-
-def _leaves_out(plan: Columns | Train, number: int, at: int) -> bool:
-    """Whether the last column has just been applied: what lies beyond the last site is |0> and stays so."""
-    if isinstance(plan, Train) or not plan.beyond:
-        return False
-    return number == len(plan.pieces) - 1 and at == len(plan.slices) - 1
+def _cuts_at(plan: Columns | Train, number: int) -> int:
+    """The step that applies a piece's last column where what lies beyond the last site, |0>, is left out behind it;
+    -1 where there is no such step."""
+    if isinstance(plan, Train) or not plan.beyond or number < len(plan.pieces) - 1:
+        return -1
+    return len(plan.slices) - 1
 
 
 def _apply(block: Array, x: Array, step: Step) -> Array:
@@ -199,7 +194,7 @@ def _pull_piece(
     piece = plan.pieces[number]
     walls = len(groups[0][0])
     # Of the last step's matrices, which comes first here.
-    kept = _kept(plan, number)
+    kept, cut = _kept(plan, number), _cuts_at(plan, number)
     grad = _turn(grad, sorted(range(3), key=piece.back.__getitem__)).reshape(walls, -1)
     if piece.move is not None:
         grad = permute_axes(grad, piece.move.shape_back, piece.move.axes_back)
@@ -207,7 +202,7 @@ def _pull_piece(
         step, x = piece.steps[at], operands[at]
         whole = groups[step.group][step.row]
         block = whole if kept is None else take_rows(whole, kept)
-        if _leaves_out(plan, number, at):
+        if at == cut:
             assert isinstance(plan, Columns), _NO_TRAIN
             grad = multiply(grad.reshape(-1, 1), fixed(plan.padding, grad).reshape(1, -1))
         if step.before == 1:

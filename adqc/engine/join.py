@@ -182,6 +182,8 @@ def pull_join(grad: Array, sides: tuple[Array, Array], join: Join) -> tuple[Arra
 
 def _find_sides(left: Array, right: Array, join: Join) -> tuple[Array, Array]:
     """Left and right side of the product, without what is cropped from the halves."""
+    if join.crops == (None, None):
+        return (right.mT, left.mT) if join.swapped else (left, right)
     first, second = _crop(left, join.crops[0]), _crop(right.mT, join.crops[1])
     return (second, first.mT) if join.swapped else (first, second.mT)
 

@@ -7,7 +7,7 @@ rows, in their place; wires to a neighbouring piece stay behind as bonds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import permutations
 
 from adqc.engine.arrange import Move, find_move
@@ -31,6 +31,9 @@ class Step:
         widened: Whether the block is first multiplied with an identity on the axes behind, as many small products take
             longer than a large one with zeros.
         flipped: Whether the columns change places with the axes behind for the product, for the same reason.
+
+    Attributes:
+        operand: The tensor's shape, one of the outer two left out where it is 1.
     """
 
     group: int
@@ -42,6 +45,14 @@ class Step:
     rows: int
     widened: bool = False
     flipped: bool = False
+
+    operand: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # No property: torch.compile reads fields only, and small circuits take as long as calls do.
+        ahead = () if self.before == 1 else (self.before,)
+        behind = () if self.behind == 1 and ahead else (self.behind,)
+        object.__setattr__(self, "operand", (*ahead, self.columns, *behind))
 
 
 @dataclass(frozen=True)

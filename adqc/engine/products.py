@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import matmul
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from adqc.arrays import PRODUCT, Array, as_array, as_tensor, is_plain, own_backward
+from adqc.arrays import PRODUCT, Array, as_array, as_tensor, is_plain, multiply_tensors, own_backward
 
 # Entries that the gradient of a matrix may take in between.
 AT_ONCE = 2**17
@@ -30,16 +31,17 @@ class _Multiply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, left: Tensor, right: Tensor) -> Tensor:
         ctx.save_for_backward(left, right)
-        return left @ right
+        return multiply_tensors(left, right)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         left, right = ctx.saved_tensors
+        product = matmul if torch.is_grad_enabled() else multiply_tensors
         first = None
         if ctx.needs_input_grad[0]:
             narrow = left.shape[1] < NARROW
-            first = (right.conj() @ grad.mT).mT if narrow else grad @ right.mH
-        return first, left.mH @ grad if ctx.needs_input_grad[1] else None
+            first = product(right.conj(), grad.mT).mT if narrow else grad @ right.mH
+        return first, product(left.mH, grad) if ctx.needs_input_grad[1] else None
 
 
 def multiply_in_blocks(left: Tensor, right: Tensor, shape: Sequence[int]) -> Tensor:

@@ -7,7 +7,8 @@ first gate on, right of it from the last one back: each takes one product, and n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import chain, pairwise
 
 import numpy as np
@@ -85,8 +86,6 @@ def make_train(wiring: Wiring, split: Split, *, ranks: Sequence[int] | None = No
     made = [_make_piece(wiring, number, own, ranks) for number, own in enumerate(members)]
     size = 4 ** len(gates[0])
     places = np.concatenate([place for _, _, own in made for place in own])
-    back = np.full(size * len(gates), len(places))
-    back[places] = np.arange(len(places))
     met = [2 ** wiring.fresh[own[0]].count(False) for own in members]
     between = [Numbers(tuple(np.eye(count).reshape(-1).tolist())) for count in met[1:-1]]
     return Train(
@@ -94,10 +93,23 @@ def make_train(wiring: Wiring, split: Split, *, ranks: Sequence[int] | None = No
         (Numbers((1.0,)), *between, Numbers((1.0,))),
         tuple(tuple(shapes) for _, shapes, _ in made),
         Numbers(tuple(places.tolist())),
-        Numbers(tuple(back.tolist())),
+        _find_back(places, size * len(gates)),
         gates,
         wiring.fresh,
     )
+
+
+def _find_back(places: npt.NDArray[np.int_], entries: int) -> Numbers:
+    back = np.full(entries, len(places))
+    back[places] = np.arange(len(places))
+    return Numbers(tuple(back.tolist()))
+
+
+@lru_cache(maxsize=256)
+def narrow_train(train: Train, every: int) -> Train:
+    """The same train for gates whose columns are given one in so many, the others never being met."""
+    places = np.array(train.places.values) // every
+    return replace(train, places=Numbers(tuple(places.tolist())), back=_find_back(places, train.entries // every))
 
 
 def _make_piece(
