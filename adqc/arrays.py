@@ -8,6 +8,7 @@ through torch, which uses all of its threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -116,10 +117,15 @@ def fixed(numbers: Numbers, like: Array, *, index: bool = False) -> Array:
 
 
 def identity(size: int, like: Array) -> Array:
-    """The identity matrix, in the kind and type of another array."""
+    """The identity matrix, in the kind and type of another array; not to be written to."""
     if isinstance(like, Tensor):
         return torch.eye(size, dtype=like.dtype, device=like.device)
-    return np.eye(size, dtype=like.dtype)
+    return _identity(size, like.dtype)
+
+
+@lru_cache(maxsize=64)
+def _identity(size: int, dtype: np.dtype[Any]) -> NumpyArray:
+    return np.eye(size, dtype=dtype)
 
 
 def as_array(tensor: Tensor) -> NumpyArray:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 import torch
@@ -39,6 +40,22 @@ Many = Sequence[NumpyArray]
 Ending = Callable[[Many, NumpyArray], tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]]
 
 
+class Part(NamedTuple):
+    """What one circuit has in a step of autograd.
+
+    Args:
+        make: What of its gates and scale is made: some arrays, and what makes the gradients of the two of theirs.
+        in_steps: The same as tensors, as a function of the two that has gradients of any order.
+        gates: (P,), as ``wall.gates``.
+        scale: (), as ``wall.scale``.
+    """
+
+    make: Callable[[NumpyArray, NumpyArray], tuple[Many, Callable[[Many], Many]]]
+    in_steps: Callable[[Tensor, Tensor], Sequence[Tensor]]
+    gates: Tensor
+    scale: Tensor
+
+
 def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> Tensor | None:
     """What the wall's state holds, cropped, or the weight where that is but another shape of it; None where the circuit
     is not small, or somebody looks on.
@@ -55,32 +72,50 @@ def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> 
     Raises:
         MemoryError: If it would not fit in memory.
     """
+    part = find_part(wall, gates, scale, route)
+    return None if part is None else run_parts([part])[0]
+
+
+def find_part(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> Part | None:
+    """How :func:`build_at_once` builds it, for :func:`run_parts`; arguments, None and errors as there."""
     if route not in ROUTES or not _is_small(wall, gates, scale):
         return None
     plan = make_plan(wall.wiring, wall.layout, route)
-    if plan.join is not None and plan.join.in_blocks:
+    if (plan.join is not None and plan.join.in_blocks) or not _fits(plan.head, gates):
         return None
     # Of a whole state's blocks so much is kept that whoever wants it elsewhere shall have it.
     if plan.tail is not None and (is_kept_elsewhere() or is_large(plan.tail.pieces[0], gates.element_size())):
         return None
     check_memory(wall.layout, gates)
-
     shape = wall.shape if wall.config.frequencies is None else wall.layout.shape
 
     def in_steps(gates: Tensor, scale: Tensor) -> Sequence[Tensor]:
         return (wall.build_in_steps(gates, scale).reshape(shape),)
 
     ending = partial(_join, join=plan.join, tail=plan.tail, layout=wall.layout, shape=shape)
-    found = _run(wall, plan.head, plan.first, ending, in_steps, gates, scale, peeled=plan.peeled)
-    return None if found is None else found[0]
+    return Part(partial(_make, wall, plan.head, plan.first, plan.peeled, ending), in_steps, gates, scale)
 
 
 def pieces_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, chain: Chain) -> Sequence[Tensor] | None:
     """The matrices that :func:`adqc.engine.apply.apply_chain` takes; arguments and None as above."""
-    if not _is_small(wall, gates, scale):
+    if not _is_small(wall, gates, scale) or not _fits(chain.program, gates):
         return None
-    in_steps = partial(wall.pieces_in_steps, chain)
-    return _run(wall, chain.program, len(wall.wiring.gates), partial(_cut, chain=chain), in_steps, gates, scale)
+    make = partial(_make, wall, chain.program, len(wall.wiring.gates), (), partial(_cut, chain=chain))
+    return run_parts([Part(make, partial(wall.pieces_in_steps, chain), gates, scale)])
+
+
+def run_parts(parts: Sequence[Part]) -> Sequence[Tensor]:
+    """What all parts make, in one step of autograd."""
+    if torch.is_grad_enabled():
+        tensors = [tensor for part in parts for tensor in (part.gates, part.scale)]
+        found: Sequence[Tensor] = _AtOnce.apply(parts, *tensors)  # type: ignore[no-untyped-call]
+        return found
+    made = [part.make(as_array(part.gates), as_array(part.scale))[0] for part in parts]
+    return [torch.from_numpy(own) for found in made for own in found]
+
+
+def _fits(plan: object, gates: Tensor) -> TypeGuard[Columns | Train | None]:
+    return plan is None or (isinstance(plan, (Columns, Train)) and is_small(gates, plan.size))
 
 
 def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor) -> bool:
@@ -127,19 +162,6 @@ def _multiply(pieces: Many, join: Join) -> tuple[NumpyArray, Callable[[NumpyArra
 
 def _cut(pieces: Many, gates: NumpyArray, *, chain: Chain) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
     return as_matrices(pieces, chain), lambda grads: (pull_pieces(grads, chain=chain), gates)
-
-
-def _run(
-    wall: BrickWall, plan: object, first: int, ending: Ending, in_steps: Callable[[Tensor, Tensor], Sequence[Tensor]],
-    gates: Tensor, scale: Tensor, *, peeled: tuple[int, ...] = (),
-) -> Sequence[Tensor] | None:  # fmt: skip
-    if not (plan is None or (isinstance(plan, (Columns, Train)) and is_small(gates, plan.size))):
-        return None
-    make = partial(_make, wall, plan, first, peeled, ending)
-    if torch.is_grad_enabled():
-        found: Sequence[Tensor] = _AtOnce.apply(make, in_steps, gates, scale)  # type: ignore[no-untyped-call]
-        return found
-    return [torch.from_numpy(own) for own in make(as_array(gates), as_array(scale))[0]]
 
 
 def _make(
@@ -205,24 +227,39 @@ def _contract(
 
 class _AtOnce(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, make: Callable[..., Any], in_steps: Callable[..., Any], gates: Tensor, scale: Tensor
-    ) -> tuple[Tensor, ...]:
-        ctx.in_steps = in_steps
-        ctx.save_for_backward(gates, scale)
-        found, ctx.pull = make(as_array(gates), as_array(scale))
-        return tuple(map(torch.from_numpy, found))
+    def forward(ctx: Any, parts: Sequence[Part], *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(*tensors)
+        ctx.in_steps = [part.in_steps for part in parts]
+        made = [
+            part.make(as_array(gates), as_array(scale))
+            for part, (gates, scale) in zip(parts, _pairs(tensors), strict=True)
+        ]
+        ctx.pulls = [(len(found), pull) for found, pull in made]
+        return tuple(torch.from_numpy(own) for found, _ in made for own in found)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        gates, scale = ctx.saved_tensors
-        create = torch.is_grad_enabled()
+        tensors = ctx.saved_tensors
+        create, given = torch.is_grad_enabled(), iter(grads)
+        pulled: list[Tensor | None] = []
         if not create and all(map(is_plain, grads)):
-            return None, None, *map(torch.from_numpy, ctx.pull([as_array(grad) for grad in grads]))
+            for count, pull in ctx.pulls:
+                pulled += map(torch.from_numpy, pull([as_array(grad) for grad in islice(given, count)]))
+            return None, *pulled
         # As functions that have gradients themselves, or for a batch of them.
-        wanted = ctx.needs_input_grad[2:]
-        needed = [tensor for tensor, need in zip((gates, scale), wanted, strict=True) if need]
-        with torch.enable_grad():
-            found = ctx.in_steps(gates, scale)
-        again = iter(torch.autograd.grad(found, needed, grads, create_graph=create))
-        return None, None, *(next(again) if need else None for need in wanted)
+        wanted = _pairs(ctx.needs_input_grad[1:])
+        for (count, _), in_steps, own, asked in zip(ctx.pulls, ctx.in_steps, _pairs(tensors), wanted, strict=True):
+            needed = [tensor for tensor, need in zip(own, asked, strict=True) if need]
+            seeds = list(islice(given, count))
+            if not needed:
+                pulled += (None, None)
+                continue
+            with torch.enable_grad():
+                found = in_steps(*own)
+            again = iter(torch.autograd.grad(found, needed, seeds, create_graph=create))
+            pulled += (next(again) if need else None for need in asked)
+        return None, *pulled
+
+
+def _pairs(items: Sequence[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(items[::2], items[1::2], strict=True))

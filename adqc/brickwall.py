@@ -238,12 +238,12 @@ class BrickWall(nn.Module):
             route: One of :data:`adqc.config.ROUTES`.
         """
         # A product of many gates keeps few digits in a 16-bit type, so autocast begins behind the weight.
-        with _without_autocast(scale.device.type):
+        with without_autocast(scale.device.type):
             return self.to_weight(self._build_state(gates, scale, state, route)).to(scale.dtype)
 
     def coefficients(self) -> Tensor:
         """What :meth:`to_weight` makes the weight of: with frequencies its coefficients, ``self.layout.shape``."""
-        with _without_autocast(self.scale.device.type):
+        with without_autocast(self.scale.device.type):
             state = self._build_state(self.gates, self.scale, self.state, self.config.route)
             return state.reshape(self.layout.shape).to(self.scale.dtype)
 
@@ -291,7 +291,7 @@ class BrickWall(nn.Module):
             The pieces as matrices, in the order in which :func:`adqc.engine.apply.apply_chain` takes them, in the dtype
             of the parameters.
         """
-        with _without_autocast(self.scale.device.type):
+        with without_autocast(self.scale.device.type):
             found = pieces_at_once(self, self.gates, self.scale, chain)
             return self.pieces_in_steps(chain, self.gates, self.scale) if found is None else found
 
@@ -365,7 +365,8 @@ class BrickWall(nn.Module):
         return circuit.resources(self)
 
 
-def _without_autocast(device: str) -> AbstractContextManager[None]:
+def without_autocast(device: str) -> AbstractContextManager[None]:
+    """A context in which autocast is off."""
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         return torch.autocast(device, enabled=False)
     return nullcontext()

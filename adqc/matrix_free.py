@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from adqc.arrays import is_traced
 from adqc.brickwall import BrickWall
 from adqc.cosine import to_cosines, turning_seconds
 from adqc.engine import cost
@@ -116,7 +117,9 @@ def linear(layer: Any, x: Tensor) -> Tensor | None:
     with _Autocast(x, matrices) as (flat, matrices):
         y = apply_chain(flat.reshape(batch, -1), matrices, chain, wall.shape[0])
         if layer.bias is not None:
-            y = y + layer.bias.to(y.dtype)
+            bias = layer.bias.to(y.dtype)
+            # Where nobody looks on, nobody else has what has just been made.
+            y = y + bias if torch.is_grad_enabled() or is_traced() else y.add_(bias)
     return y.reshape(*x.shape[:-1], wall.shape[0])
 
 

@@ -1,20 +1,26 @@
-"""Circuits of one geometry generated together: the blocks of a transformer in one batched pass."""
+"""Circuits of a model generated together: those of one geometry, as of a transformer's blocks, in one batched pass."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from threading import get_ident
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from adqc.brickwall import BrickWall
+from adqc.at_once import find_part, run_parts
+from adqc.brickwall import BrickWall, without_autocast
+from adqc.matrix_free import choose, turns_input
+from adqc.nn import Conv1d, Conv2d, Conv3d, Embedding, Linear
 
 # Beyond this many entries a weight keeps the machine busy by itself, and copies of several cost more than calls.
 MOST_ENTRIES = 2**20
+# What a batch is taken for before one has been seen.
+BATCH = 128
 
 
 class Together:
@@ -30,11 +36,14 @@ class Together:
 
 
 def together_(model: nn.Module) -> Together:
-    """Generate all circuits of equal geometry in one batched pass, at each call of the model that trains.
+    """Generate the circuits of a model together, at each call of the model that trains.
 
-    Small circuits cost calls, not arithmetic: of many alike all take little longer than one. The weights are made when
-    the model is called and let go when it returns. Layers that apply their circuit without building the weight, and
-    circuits without a partner, go on as before.
+    Small circuits cost calls, not arithmetic. Those of equal geometry are made in one batched pass: of many alike all
+    take little longer than one. The others, where they are small and their layers would build their weights, are made
+    one after another in one step of autograd, which finds code and numbers of one still in the caches when it comes to
+    the next. The weights are made when the model is called and let go when it returns. Layers that apply their circuit
+    without building the weight, and larger circuits without a partner, go on as before; so do layers that are put into
+    the model later.
 
     Args:
         model: A model with compressed layers; it is this module whose calls are followed, not those of its parts.
@@ -49,37 +58,77 @@ def together_(model: nn.Module) -> Together:
         >>> model(torch.zeros(1, 32)).shape
         torch.Size([1, 32])
     """
+    circuits = _Circuits(model)
     return Together(
         (
-            model.register_forward_pre_hook(_generate),
-            model.register_forward_hook(_let_go, always_call=True),
+            model.register_forward_pre_hook(circuits.generate),
+            model.register_forward_hook(circuits.let_go, always_call=True),
         )
     )
 
 
-def _generate(model: nn.Module, inputs: Any) -> None:
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+class _Circuits:
+    """The circuits of a model that are generated together.
+
+    Attributes:
+        alike: Those of equal geometry, group by group.
+        single: Those without a partner whose layers build their weights.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        groups: dict[object, list[BrickWall]] = defaultdict(list)
+        for wall in model.modules():
+            if isinstance(wall, BrickWall) and wall.config.route != "matrix-free" and 2**wall.sites <= MOST_ENTRIES:
+                kind = (wall.wiring, wall.layout, wall.shape, wall.seen, wall.family, wall.config.route)
+                groups[kind].append(wall)
+        self.alike = [walls for walls in groups.values() if len(walls) > 1]
+        applied = [layer.circuit for layer in model.modules() if _is_applied(layer)]
+        alone = [walls[0] for walls in groups.values() if len(walls) == 1]
+        self.single = [wall for wall in alone if not any(wall is other for other in applied)]
+
+    def generate(self, model: nn.Module, inputs: Any) -> None:
+        """Ahead of the model's call."""
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return
+        for walls in self.alike:
+            # Parts of a model may have been moved or converted since.
+            if len({(wall.scale.dtype, wall.scale.device) for wall in walls}) == 1:
+                _generate_alike(walls)
+        _generate_one_by_one(self.single)
+
+    def let_go(self, model: nn.Module, inputs: Any, output: Any) -> None:
+        """Behind it, whether it has raised an error or not."""
+        for walls in (*self.alike, self.single):
+            for wall in walls:
+                wall.ready.pop(get_ident(), None)
+
+
+def _is_applied(layer: nn.Module) -> TypeGuard[Any]:
+    """Whether this is a layer that goes without its weight, for a batch of usual size."""
+    use = {Linear: "linear", Conv1d: "conv", Conv2d: "conv", Conv3d: "conv", Embedding: "lookup"}.get(type(layer))
+    if use is None:
+        return False
+    wall: Any = layer.circuit
+    if use == "linear" and turns_input(wall, BATCH, kept=False, training=True):
+        return True
+    return choose(wall, BATCH, use=use, kept=False, training=True) is not None
+
+
+def _generate_alike(walls: Sequence[BrickWall]) -> None:
+    first = walls[0]
+    stacked = [torch.stack([wall.get_parameter(name) for wall in walls]) for name, _ in first.named_parameters()]
+    build = partial(first.build, route=first.config.route)
+    for wall, tensor in zip(walls, torch.func.vmap(build)(*stacked).unbind(0), strict=True):
+        wall.ready[get_ident()] = tensor
+
+
+def _generate_one_by_one(walls: Sequence[BrickWall]) -> None:
+    found = [(wall, find_part(wall, wall.gates, wall.scale, wall.config.route)) for wall in walls]
+    parts = [(wall, part) for wall, part in found if part is not None]
+    if len(parts) < 2:
         return
-    for walls in _alike(model):
-        first = walls[0]
-        stacked = [torch.stack([wall.get_parameter(name) for wall in walls]) for name, _ in first.named_parameters()]
-        build = partial(first.build, route=first.config.route)
-        for wall, tensor in zip(walls, torch.func.vmap(build)(*stacked).unbind(0), strict=True):
-            wall.ready[get_ident()] = tensor
-
-
-def _let_go(model: nn.Module, inputs: Any, output: Any) -> None:
-    for module in model.modules():
-        if isinstance(module, BrickWall):
-            module.ready.pop(get_ident(), None)
-
-
-def _alike(model: nn.Module) -> list[list[BrickWall]]:
-    groups: dict[object, list[BrickWall]] = defaultdict(list)
-    for module in model.modules():
-        if isinstance(module, BrickWall) and module.config.route != "matrix-free":
-            if 2**module.sites > MOST_ENTRIES:
-                continue
-            kind = (module.scale.dtype, module.scale.device, module.config.route)
-            groups[module.wiring, module.layout, module.shape, module.seen, module.family, kind].append(module)
-    return [walls for walls in groups.values() if len(walls) > 1]
+    # As circuits alone do; all that are small are on the CPU.
+    with without_autocast("cpu"):
+        tensors = run_parts([part for _, part in parts])
+        for (wall, _), tensor in zip(parts, tensors, strict=True):
+            wall.ready[get_ident()] = wall.to_weight(tensor)

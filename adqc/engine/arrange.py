@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from adqc.geometry import Layout
 # Looking entries up is faster than a permutation with more axes than the one, in runs up to the second of these;
 # with more rows than the third, the list of places gets as large as what is moved.
 MANY_AXES, SHORT_RUN, MOST_ROWS = 4, 32, 2**16
-# Entries up to which numpy looks them up faster than torch, one by one and in runs.
-MOST_MOVED, MOST_COPIED = 2**14, 2**17
+# Entries up to which numpy looks them up faster than torch, one by one, in runs, and where they are cropped as well.
+MOST_MOVED, MOST_COPIED, MOST_CROPPED = 2**14, 2**17, 2**18
 
 
 def block_sizes(bits: Sequence[int], sizes: Sequence[int] | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -106,20 +106,83 @@ def permute_axes(items: Array, shape: Sequence[int], axes: Sequence[int]) -> Arr
 
 
 def _permute_array(items: NumpyArray, shape: tuple[int, ...], axes: tuple[int, ...]) -> NumpyArray:
-    there, run = _runs(shape, axes)
+    whole = (math.prod(shape),)
+    runs = _find_runs(shape, axes, whole, whole)
     # Runs are copied one by one; single entries take longer than torch does where there are many.
-    if items.size > (MOST_MOVED if run == 1 else MOST_COPIED):
+    if items.size > (MOST_MOVED if runs.length == 1 else MOST_COPIED):
         return permute_axes(torch.from_numpy(items), shape, axes).numpy()
-    return items.reshape(len(items), -1, run).take(there, axis=1).reshape(len(items), -1)
+    return items.reshape(len(items), -1, runs.length).take(runs.there, axis=1).reshape(len(items), -1)
+
+
+class _Runs(NamedTuple):
+    """Entries that stay side by side while axes are permuted and cropped.
+
+    Args:
+        length: How many they are.
+        there: For each run of the result where it comes from.
+        back: For each run of what is permuted where it goes to, 0 for those that are left out.
+        lost: The latter.
+    """
+
+    length: int
+    there: NumpyArray
+    back: NumpyArray
+    lost: NumpyArray
 
 
 @lru_cache(maxsize=256)
-def _runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[NumpyArray, int]:
-    """Where each run of entries that stay side by side comes from, and its length."""
-    run = shape[-1] if axes[-1] == len(axes) - 1 else 1
-    count = math.prod(shape) // run
-    places = np.arange(count).reshape(shape if run == 1 else shape[:-1])
-    return places.transpose(axes if run == 1 else axes[:-1]).reshape(-1), run
+def _find_runs(shape: tuple[int, ...], axes: tuple[int, ...], whole: tuple[int, ...], kept: tuple[int, ...]) -> _Runs:
+    length = shape[-1] if axes[-1] == len(axes) - 1 else 1
+    # The axes from the last one on that is cropped are one axis, of which the first entries are kept.
+    at = max((k for k in range(len(whole)) if kept[k] < whole[k]), default=0)
+    sizes = (*whole[:at], math.prod(whole[at:]))
+    first = (*kept[:at], math.prod(kept[at:]))
+    length = math.gcd(length, sizes[-1], first[-1])
+    count = math.prod(shape) // length
+    places = np.arange(count).reshape(*shape[:-1], -1).transpose(axes).reshape(*sizes[:-1], -1)
+    there = places[tuple(map(slice, (*first[:-1], first[-1] // length)))].reshape(-1)
+    back = np.full(count, -1)
+    back[there] = np.arange(len(there))
+    lost = np.flatnonzero(back < 0)
+    back[lost] = 0
+    return _Runs(length, there, back, lost)
+
+
+def move_and_crop(items: NumpyArray, move: Move | None, whole: Sequence[int], kept: Sequence[int]) -> NumpyArray:
+    """An array's axes in their new order, and of the shape that these make the first entries of every axis.
+
+    Args:
+        items: The array, of any shape.
+        move: How the axes are moved; None where they lie so.
+        whole: The shape that they have then.
+        kept: The shape that is kept.
+    """
+    runs = _runs_of(items, move, whole, kept)
+    if runs is None:
+        moved = items if move is None else permute_axes(items.reshape(1, -1), move.shape, move.axes)
+        return narrow(moved.reshape(whole), kept)
+    return items.reshape(-1, runs.length).take(runs.there, axis=0).reshape(kept)
+
+
+def move_back_and_fill(items: NumpyArray, move: Move | None, whole: Sequence[int], kept: Sequence[int]) -> NumpyArray:
+    """The inverse of :func:`move_and_crop`, flat, zeros where it has cut off entries."""
+    runs = _runs_of(items, move, whole, kept)
+    if runs is None:
+        filled = widen(items, whole).reshape(1, -1)
+        return filled if move is None else permute_axes(filled, move.shape_back, move.axes_back)
+    found = items.reshape(-1, runs.length).take(runs.back, axis=0)
+    if len(runs.lost):
+        found[runs.lost] = 0
+    return found.reshape(-1)
+
+
+def _runs_of(items: NumpyArray, move: Move | None, whole: Sequence[int], kept: Sequence[int]) -> _Runs | None:
+    """The runs of both at once; None where one after the other is faster, or there is nothing to do."""
+    if items.size > MOST_CROPPED or (move is None and tuple(whole) == tuple(kept)):
+        return None
+    shape, axes = ((math.prod(whole),), (0,)) if move is None else (move.shape, move.axes)
+    runs = _find_runs(shape, axes, tuple(whole), tuple(kept))
+    return runs if runs.length > 1 or items.size <= MOST_MOVED else None
 
 
 @lru_cache(maxsize=256)

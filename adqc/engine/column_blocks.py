@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -41,25 +42,26 @@ def build_slices(gates: Array, columns: Columns, pairs: Array | None) -> tuple[l
     """The columns of some walls as the matrices that the pieces' steps apply.
 
     Args:
-        gates: (walls, G, 4, 4), in the order in which they act.
+        gates: (walls, G, 4, 4), in the order in which they act; of one wall also without its axis.
         columns: What :func:`adqc.engine.columns.make_columns` returned.
         pairs: The product state to begin with, (columns · walls, 4, 1), see :class:`Made`; None for |0…0>.
 
     Returns:
-        For each group of steps its matrices, (columns, walls, rows, columns of the matrix); and what
-        :func:`pull_slices` takes.
+        For each group of steps its matrices, (columns, walls, rows, columns of the matrix), the walls' axis as the
+        gates have it; and what :func:`pull_slices` takes.
     """
     entries = concatenate([gates, fixed(ZERO_ONE, gates)])
     groups: list[Array] = []
     made: list[Made[Array]] = []
-    walls = len(gates)
+    lead = gates.shape[:-3]
+    walls = math.prod(lead)
     border = columns.starts[-1] * walls
     places = _places(columns, pairs is not None, walls)
     for own, numbers in zip(columns.slices, places.entries, strict=True):
         taken = _take(entries, numbers, own, columns.count * walls, None if own.first else pairs)
         found = _multiply_out(taken, columns.count * walls)
         for part, axes, shape in zip((found[:border], found[border:]), own.axes, own.shapes, strict=True):
-            groups.append(permute_axes(part, (2,) * len(axes), axes).reshape(-1, walls, *shape))
+            groups.append(permute_axes(part, (2,) * len(axes), axes).reshape(-1, *lead, *shape))
         made.append(taken)
     return groups, made
 
@@ -112,7 +114,8 @@ def pull_slices(
     """The gradients of the gates, flat, and of the pairs of start vectors from those of the matrices.
 
     Args:
-        grads: For each group the gradient of each column's matrices, (walls, rows, columns of the matrix).
+        grads: For each group the gradient of each column's matrices, (walls, rows, columns of the matrix), the walls'
+            axis as above.
         columns: The columns.
         made: What :func:`build_slices` returned.
     """
@@ -128,7 +131,7 @@ def pull_slices(
         pairs = pairs if own_pairs is None else own_pairs
     # What no gate has taken has no gradient.
     pulled.append(fixed(ZERO_ONE, pulled[0]))
-    places = _places(columns, made[0].pairs is not None, len(grads[0][0]))
+    places = _places(columns, made[0].pairs is not None, math.prod(grads[0][0].shape[:-2]))
     return take(concatenate(pulled), places.back), pairs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -98,8 +99,8 @@ def as_halves(pieces: Sequence[Array]) -> tuple[Array, Array]:
 
 
 _NO_TRAIN = "a train has no outputs beyond the last site"
-# For each group of steps its matrices (an array of all or one for each step), and for each piece what each step
-# multiplied.
+# For each group of steps its matrices (an array of all or one for each step; of many walls those of all in each), and
+# for each piece what each step multiplied.
 Groups = Sequence[Any]
 Operands = list[list[Array]]
 
@@ -133,18 +134,21 @@ def _open(plan: Columns | Train, number: int, like: Array) -> Array:
 def _contract(
     gates: Array, plan: Columns | Train, pairs: Array | None, scale: Array | None
 ) -> tuple[list[Array], Sequence[Made[Array]], Groups, Operands[Array]]:
-    """The pieces of one wall, or of many where there is one more axis ahead; and what the backward pass needs."""
+    """The pieces of one wall, or of many where there are more axes ahead; and what the backward pass needs."""
     shape = gates.shape[:-3]
-    gates = gates.reshape(-1, *gates.shape[-3:])
+    # Matrices of one wall have no axis for it: single products take less time to call.
+    many = len(shape) > 0
+    gates = gates.reshape(-1, *gates.shape[-3:]) if many else gates
     groups, made = _build(gates, plan, pairs)
     pieces, operands = [], []
     for number, piece in enumerate(plan.pieces):
-        x = _open(plan, number, gates).reshape(1, -1)
+        x = _open(plan, number, gates)
+        x = x.reshape(1, -1) if many else x
         if scale is not None and not number:
-            x = x * scale.reshape(-1, 1)
+            x = x * (scale.reshape(-1, 1) if many else scale)
         met, kept, cut = [], _kept(plan, number), _cuts_at(plan, number)
         for at, step in enumerate(piece.steps):
-            x = x.reshape(-1, *step.operand)
+            x = x.reshape(-1, *step.operand) if many else x.reshape(step.operand)
             met.append(x)
             block = groups[step.group][step.row]
             if kept is not None and at == len(piece.steps) - 1:
@@ -152,9 +156,9 @@ def _contract(
             x = _apply(block, x, step)
             if at == cut:
                 assert isinstance(plan, Columns), _NO_TRAIN
-                x = x.reshape(len(x), -1, 2**plan.beyond)[:, :, :1]
+                x = x.reshape(*x.shape[: int(many)], -1, 2**plan.beyond)[..., :1]
         if piece.move is not None:
-            x = permute_axes(x.reshape(len(x), -1), piece.move.shape, piece.move.axes)
+            x = permute_axes(x.reshape(len(x) if many else 1, -1), piece.move.shape, piece.move.axes)
         pieces.append(_turn(x.reshape(*shape, *piece.sizes), piece.back))
         operands.append(met)
     return pieces, made, groups, operands
@@ -174,10 +178,10 @@ def _cuts_at(plan: Columns | Train, number: int) -> int:
 
 
 def _apply(block: Array, x: Array, step: Step) -> Array:
-    """The matrices of all walls, (walls, rows, columns), on what they are for."""
+    """A matrix, (rows, columns), on what it is for, or those of all walls, (walls, rows, columns)."""
     if step.before == 1:
         return multiply(block, x)
-    return multiply(x, block.mT) if step.behind == 1 else multiply(block[:, None], x)
+    return multiply(x, block.mT) if step.behind == 1 else multiply(block[..., None, :, :], x)
 
 
 def _turn(x: Array, back: Sequence[int]) -> Array:
@@ -192,10 +196,11 @@ def _pull_piece(
 ) -> Array:  # fmt: skip
     """The gradient of what a piece begins with from its own; those of the matrices are put into ``found``."""
     piece = plan.pieces[number]
-    walls = len(groups[0][0])
+    # shape: (walls,), or () for one alone
+    lead = groups[0][0].shape[:-2]
     # Of the last step's matrices, which comes first here.
     kept, cut = _kept(plan, number), _cuts_at(plan, number)
-    grad = _turn(grad, sorted(range(3), key=piece.back.__getitem__)).reshape(walls, -1)
+    grad = _turn(grad, sorted(range(3), key=piece.back.__getitem__)).reshape(math.prod(lead), -1)
     if piece.move is not None:
         grad = permute_axes(grad, piece.move.shape_back, piece.move.axes_back)
     for at in range(len(piece.steps) - 1, -1, -1):
@@ -206,17 +211,17 @@ def _pull_piece(
             assert isinstance(plan, Columns), _NO_TRAIN
             grad = multiply(grad.reshape(-1, 1), fixed(plan.padding, grad).reshape(1, -1))
         if step.before == 1:
-            grad = grad.reshape(walls, step.rows, -1)
+            grad = grad.reshape(*lead, step.rows, -1)
             found[step.group][step.row] = multiply(grad, adjoint(x))
             grad = multiply(adjoint(block), grad)
         elif step.behind == 1:
-            grad = grad.reshape(walls, -1, step.rows)
+            grad = grad.reshape(*lead, -1, step.rows)
             found[step.group][step.row] = multiply(grad.mT, x.conj())
             grad = multiply(grad, block.conj())
         else:
-            grad = grad.reshape(walls, step.before, step.rows, -1)
-            found[step.group][step.row] = multiply(grad, adjoint(x)).sum(1)
-            grad = multiply(adjoint(block)[:, None], grad)
+            grad = grad.reshape(*lead, step.before, step.rows, -1)
+            found[step.group][step.row] = multiply(grad, adjoint(x)).sum(-3)
+            grad = multiply(adjoint(block)[..., None, :, :], grad)
         if kept is not None:
             own = found[step.group]
             own[step.row], kept = put_rows(own[step.row], kept, whole.shape[-2]), None

@@ -10,9 +10,9 @@ from itertools import accumulate, takewhile
 from torch import Tensor
 
 from adqc import arrays
-from adqc.arrays import Array, is_traced
+from adqc.arrays import Array, NumpyArray, is_traced
 from adqc.engine import cost
-from adqc.engine.arrange import Move, find_move, narrow, permute_axes, widen
+from adqc.engine.arrange import Move, find_move, move_and_crop, move_back_and_fill, narrow, permute_axes, widen
 from adqc.engine.pieces import Piece
 from adqc.engine.products import multiply, multiply_in_blocks
 from adqc.geometry import Layout
@@ -161,19 +161,16 @@ def join_halves(left: Tensor, right: Tensor, join: Join, *, real: bool) -> Tenso
     return _arrange(multiply(left, right), join)
 
 
-def join_arrays(left: Array, right: Array, join: Join) -> tuple[Array, tuple[Array, Array]]:
+def join_arrays(left: NumpyArray, right: NumpyArray, join: Join) -> tuple[NumpyArray, tuple[NumpyArray, NumpyArray]]:
     """The product of real halves, and the sides of it that :func:`pull_join` takes."""
     sides = _find_sides(left, right, join)
-    return _arrange(arrays.multiply(*sides), join), sides
+    return move_and_crop(arrays.multiply(*sides), join.move, join.shape, join.kept), sides
 
 
-def pull_join(grad: Array, sides: tuple[Array, Array], join: Join) -> tuple[Array, Array]:
+def pull_join(grad: NumpyArray, sides: tuple[NumpyArray, NumpyArray], join: Join) -> tuple[NumpyArray, NumpyArray]:
     """The gradients of the two halves from that of the product."""
     left, right = sides
-    grad = widen(grad, join.shape).reshape(1, -1)
-    if join.move is not None:
-        grad = permute_axes(grad, join.move.shape_back, join.move.axes_back)
-    grad = grad.reshape(left.shape[0], right.shape[1])
+    grad = move_back_and_fill(grad, join.move, join.shape, join.kept).reshape(left.shape[0], right.shape[1])
     # The long side last, which is the faster way for few bonds.
     rows, columns = arrays.multiply(right, grad.mT).mT, arrays.multiply(left.mT, grad).mT
     first, second = (columns, rows) if join.swapped else (rows, columns)
@@ -182,9 +179,10 @@ def pull_join(grad: Array, sides: tuple[Array, Array], join: Join) -> tuple[Arra
 
 def _find_sides(left: Array, right: Array, join: Join) -> tuple[Array, Array]:
     """Left and right side of the product, without what is cropped from the halves."""
-    if join.crops == (None, None):
+    one, other = join.crops
+    if one is None and other is None:
         return (right.mT, left.mT) if join.swapped else (left, right)
-    first, second = _crop(left, join.crops[0]), _crop(right.mT, join.crops[1])
+    first, second = _crop(left, one), _crop(right.mT, other)
     return (second, first.mT) if join.swapped else (first, second.mT)
 
 

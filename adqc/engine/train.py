@@ -6,6 +6,7 @@ first gate on, right of it from the last one back: each takes one product, and n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -151,32 +152,33 @@ def build_cores(gates: Array, train: Train) -> Sequence[Sequence[Array]]:
     """The cores of some walls as the matrices that the pieces' steps apply.
 
     Args:
-        gates: (walls, G, 2^k, 2^k), in the order in which they act.
+        gates: (walls, G, 2^k, 2^k), in the order in which they act; of one wall also without its axis.
         train: What :func:`make_train` returned.
 
     Returns:
-        For each piece its cores, (walls, rows, columns) each.
+        For each piece its cores, (walls, rows, columns) each, or (rows, columns).
     """
-    walls = len(gates)
-    taken = take(gates.reshape(walls, -1), train.places)
+    lead = gates.shape[:-3]
+    taken = take(gates.reshape(*lead, -1), train.places)
     found: list[list[Array]] = []
     low = 0
     for shapes in train.cores:
         found.append([])
         for rows, columns in shapes:
             high = low + rows * columns
-            found[-1].append(taken[:, low:high].reshape(walls, rows, columns))
+            found[-1].append(taken[..., low:high].reshape(*lead, rows, columns))
             low = high
     return found
 
 
 def pull_cores(grads: Sequence[Sequence[Array]], train: Train) -> Array:
-    """The gradients of the gates, (walls, entries), from those of the cores."""
-    walls = len(grads[0][0])
+    """The gradients of the gates, (walls, entries) or (entries,), from those of the cores."""
+    lead = grads[0][0].shape[:-2]
     flat: list[Array] = []
     for part in chain.from_iterable(grads):
-        flat.append(part.reshape(walls, -1))
-    flat.append(fixed(ZERO if walls == 1 else Numbers((0.0,) * walls), flat[0]).reshape(walls, 1))
+        flat.append(part.reshape(*lead, -1))
+    walls = math.prod(lead)
+    flat.append(fixed(ZERO if walls == 1 else Numbers((0.0,) * walls), flat[0]).reshape(*lead, 1))
     return take(side_by_side(flat), train.back)
 
 
