@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,11 +13,13 @@ from torch.nn import functional as F
 
 from adqc.arrays import is_traced
 from adqc.brickwall import BrickWall
+from adqc.constants import plans
 from adqc.cosine import to_cosines, turning_seconds
 from adqc.engine import cost
 from adqc.engine.apply import apply_chain, look_up
 from adqc.engine.chain import Chain, make_chain
 from adqc.engine.materialise import make_plan
+from adqc.geometry import Layout, Wiring
 from adqc.kept import keep, keeps
 
 
@@ -74,12 +77,8 @@ def predict(wall: BrickWall, chain: Chain, batch: int, *, use: str, kept: bool, 
 
 def predict_built(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool) -> float:
     """What building the weight and using it is thought to cost, as :func:`predict` says."""
-    built = cost.dense(wall.shape[0], math.prod(wall.shape[1:]), batch, use=use)
-    if not kept:
-        axes, frequencies = wall.seen
-        built += make_plan(wall.wiring, wall.layout).seconds
-        built += 0 if frequencies is None else turning_seconds(1, axes, frequencies)
-    return (3 if training else 1) * built
+    seconds = _built_seconds(wall.shape, *wall.seen, wall.wiring, wall.layout, batch, use, kept)
+    return (3 if training else 1) * seconds
 
 
 def predict_turned(wall: BrickWall, batch: int, *, kept: bool, training: bool) -> float | None:
@@ -88,11 +87,39 @@ def predict_turned(wall: BrickWall, batch: int, *, kept: bool, training: bool) -
     axes, frequencies = wall.seen
     if frequencies is None or axes[0] != wall.shape[0] or frequencies[0]:
         return None
-    turned = turning_seconds(batch, axes[1:], frequencies[1:])
-    turned += cost.dense(wall.shape[0], math.prod(wall.layout.shape[1:]), batch, use="linear")
+    return (3 if training else 1) * _turned_seconds(axes, frequencies, wall.wiring, wall.layout, batch, kept)
+
+
+# Layers ask at every call, and numbers are found in less time than they are made.
+@plans
+def _built_seconds(*geometry: Any) -> float:
+    return _make_built_seconds(*geometry)
+
+
+@plans
+def _turned_seconds(*geometry: Any) -> float:
+    return _make_turned_seconds(*geometry)
+
+
+@lru_cache(maxsize=512)
+def _make_built_seconds(
+    shape: tuple[int, ...], axes: tuple[int, ...], frequencies: tuple[int, ...] | None, wiring: Wiring, layout: Layout,
+    batch: int, use: str, kept: bool,
+) -> float:  # fmt: skip
+    built = cost.dense(shape[0], math.prod(shape[1:]), batch, use=use)
     if not kept:
-        turned += make_plan(wall.wiring, wall.layout).seconds
-    return (3 if training else 1) * turned
+        built += make_plan(wiring, layout).seconds
+        built += 0 if frequencies is None else turning_seconds(1, axes, frequencies)
+    return built
+
+
+@lru_cache(maxsize=512)
+def _make_turned_seconds(
+    axes: tuple[int, ...], frequencies: tuple[int, ...], wiring: Wiring, layout: Layout, batch: int, kept: bool
+) -> float:
+    turned = turning_seconds(batch, axes[1:], frequencies[1:])
+    turned += cost.dense(axes[0], math.prod(layout.shape[1:]), batch, use="linear")
+    return turned if kept else turned + make_plan(wiring, layout).seconds
 
 
 def turns_input(wall: BrickWall, batch: int, *, kept: bool, training: bool) -> bool:

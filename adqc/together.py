@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from adqc.at_once import find_part, run_parts
 from adqc.brickwall import BrickWall, without_autocast
-from adqc.matrix_free import choose, turns_input
+from adqc.matrix_free import choose, predict_turned
 from adqc.nn import Conv1d, Conv2d, Conv3d, Embedding, Linear
 
 # Beyond this many entries a weight keeps the machine busy by itself, and copies of several cost more than calls.
@@ -104,12 +104,12 @@ class _Circuits:
 
 
 def _is_applied(layer: nn.Module) -> TypeGuard[Any]:
-    """Whether this is a layer that goes without its weight, for a batch of usual size."""
+    """Whether this is a layer that may go without its weight, for a batch of usual size."""
     use = {Linear: "linear", Conv1d: "conv", Conv2d: "conv", Conv3d: "conv", Embedding: "lookup"}.get(type(layer))
     if use is None:
         return False
     wall: Any = layer.circuit
-    if use == "linear" and turns_input(wall, BATCH, kept=False, training=True):
+    if use == "linear" and predict_turned(wall, BATCH, kept=False, training=True) is not None:
         return True
     return choose(wall, BATCH, use=use, kept=False, training=True) is not None
 

@@ -14,7 +14,7 @@ from adqc.arrays import Array, NumpyArray, is_traced
 from adqc.engine import cost
 from adqc.engine.arrange import Move, find_move, move_and_crop, move_back_and_fill, narrow, permute_axes, widen
 from adqc.engine.pieces import Piece
-from adqc.engine.products import multiply, multiply_in_blocks
+from adqc.engine.products import NARROW, multiply, multiply_in_blocks
 from adqc.geometry import Layout
 
 # Entries of the product, and for each bond, from which on moving them costs more than many small products, and the
@@ -172,7 +172,9 @@ def pull_join(grad: NumpyArray, sides: tuple[NumpyArray, NumpyArray], join: Join
     left, right = sides
     grad = move_back_and_fill(grad, join.move, join.shape, join.kept).reshape(left.shape[0], right.shape[1])
     # The long side last, which is the faster way for few bonds.
-    rows, columns = arrays.multiply(right, grad.mT).mT, arrays.multiply(left.mT, grad).mT
+    few = left.shape[1] < NARROW
+    rows = arrays.multiply(right, grad.mT).mT if few else arrays.multiply(grad, right.mT)
+    columns = arrays.multiply(left.mT, grad).mT
     first, second = (columns, rows) if join.swapped else (rows, columns)
     return _uncrop(first, join.crops[0]), _uncrop(second, join.crops[1]).mT
 

@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adqc.arrays import PRODUCT, Array, as_array, as_tensor, is_plain, multiply_tensors, own_backward
+from adqc.arrays import PRODUCT, Array, as_array, as_tensor, is_plain, is_traced, multiply_tensors, own_backward
 
 # Entries that the gradient of a matrix may take in between.
 AT_ONCE = 2**17
 # A shared side from which on a product is fast in any form.
-NARROW = 32
+NARROW = 16
 
 
 def multiply(left: Tensor, right: Tensor) -> Tensor:
     """``left @ right`` for a narrow shared side: (m, k) x (k, n) -> (m, n), k far below m and n."""
     if not own_backward():
-        return left @ right
+        return left @ right if is_traced() else multiply_tensors(left, right)
     found: Tensor = _Multiply.apply(left, right)  # type: ignore[no-untyped-call]
     return found
 
