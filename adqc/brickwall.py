@@ -244,8 +244,9 @@ class BrickWall(nn.Module):
     def coefficients(self) -> Tensor:
         """What :meth:`to_weight` makes the weight of: with frequencies its coefficients, ``self.layout.shape``."""
         with without_autocast(self.scale.device.type):
-            state = self._build_state(self.gates, self.scale, self.state, self.config.route)
-            return state.reshape(self.layout.shape).to(self.scale.dtype)
+            found = self._build_state(self.gates, self.scale, self.state, self.config.route)
+            found = found if found.shape == self.layout.shape else found.reshape(self.layout.shape)
+            return found.to(self.scale.dtype)
 
     def _build_state(self, gates: Tensor, scale: Tensor, state: Tensor | None, route: str) -> Tensor:
         found = build_at_once(self, gates, scale, route)

@@ -147,7 +147,7 @@ def linear(layer: Any, x: Tensor) -> Tensor | None:
             bias = layer.bias.to(y.dtype)
             # Where nobody looks on, nobody else has what has just been made.
             y = y + bias if torch.is_grad_enabled() or is_traced() else y.add_(bias)
-    return y.reshape(*x.shape[:-1], wall.shape[0])
+    return y if x.dim() == 2 else y.reshape(*x.shape[:-1], wall.shape[0])
 
 
 def turned_linear(layer: Any, x: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ def turned_linear(layer: Any, x: Tensor) -> Tensor:
     (weight,) = keep(layer, "coefficients", lambda: (wall.coefficients(),))
     seen = to_cosines(x.reshape(-1, *axes[1:]), (0, *frequencies[1:]))
     y = F.linear(seen.flatten(1), weight.flatten(1), layer.bias)
-    return y.reshape(*x.shape[:-1], wall.shape[0])
+    return y if x.dim() == 2 else y.reshape(*x.shape[:-1], wall.shape[0])
 
 
 def _turns(layer: Any, x: Tensor, batch: int) -> bool:

@@ -97,7 +97,7 @@ def apply_to_middle(matrix: Tensor, x: Tensor) -> Tensor:
     """One matrix on the middle axis: (m, k) and (batch, k, n) -> (batch, m, n)."""
     if x.shape[0] == 1:
         return (matrix @ x[0]).unsqueeze(0)
-    if not own_backward():
+    if not (own_backward() and (matrix.requires_grad or x.requires_grad)):
         return spread(matrix, x)
     found: Tensor = _ApplyToMiddle.apply(matrix, x)  # type: ignore[no-untyped-call]
     return found
