@@ -35,6 +35,33 @@ def test_products_of_all_kinds(small, monkeypatch):
         torch.testing.assert_close(arrays.multiply(left, right), left @ right)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("rows", "shared", "columns"),
+    # A thin product in blocks of rows, a long sum in parts, those with a remainder, and one that is neither.
+    [(64, 8, 100), (60, 8, 100), (16, 3, 5), (8, 2, 9), (8, 1024, 40), (4, 1000, 40), (5, 512, 7), (100, 16, 100)],
+)
+def test_thin_products_in_whatever_form(rows, shared, columns, threads, monkeypatch):
+    monkeypatch.setattr(arrays, "WIDE", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    left = torch.randn(rows, shared, dtype=torch.float64)
+    right = torch.randn(shared, columns, dtype=torch.float64)
+    for a, b in ((left, right), (left.mT.contiguous().mT, right), (left, right.mT.contiguous().mT)):
+        torch.testing.assert_close(arrays.multiply_tensors(a, b), left @ right, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_which_products_are_split(threads, monkeypatch):
+    calls = []
+    bmm = torch.bmm
+    monkeypatch.setattr(torch, "bmm", lambda *given: calls.append(tuple(given[0].shape)) or bmm(*given))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    for rows, shared, columns in ((512, 8, 2048), (8, 512, 2048), (512, 16, 2048), (256, 8, 784)):
+        arrays.multiply_tensors(torch.zeros(rows, shared), torch.zeros(shared, columns))
+    # A single thread gains by it for large products only.
+    assert calls == [(64, 8, 8), (2, 8, 256)] + [(32, 8, 8)] * (threads > 1)
+
+
 @pytest.mark.parametrize("bad", [float("inf"), float("nan"), 1e300])
 def test_no_warnings_where_numbers_have_no_bounds(bad):
     for gate in ("cartan", "free"):

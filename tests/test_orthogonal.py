@@ -15,7 +15,7 @@ from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.gates import WIDE
 from adqc.geometry import WIRINGS, wire
-from adqc.orthogonal import complete, orthonormalise
+from adqc.orthogonal import complete, orthonormalise, stored_arrays
 
 NAMES = [family.name for family in WIDE]
 
@@ -238,3 +238,29 @@ def test_a_gate_needs_as_many_qubits_as_it_acts_on(gate, least):
     small = least // 2
     with pytest.raises(ValueError, match=f"need a weight of at least {least} entries, got {least.bit_length() - 2} qu"):
         BrickWall((small,), Circuit(gate=gate, depth=1))
+
+
+@pytest.mark.parametrize("zero", [False, True])
+@pytest.mark.parametrize("gate", ["o8", "o16"])
+def test_stored_columns_give_the_same_gates_as_all_entries(gate, zero):
+    wall = BrickWall((16, 32), Circuit(gate=gate, depth=1, wiring="staircase", stride=2), dtype=torch.float64)
+    every, count, size = wall.every, len(wall.wiring.gates), 2**wall.family.sites
+    assert every > 1
+    column = wall.family.stored(wall.wiring.fresh[-1])[-1] % size
+    if zero:
+        # A column that the last gate stores: it stays zero.
+        with torch.no_grad():
+            whole = wall.gate_parameters()
+            whole.reshape(-1, size, size)[-1, :, column] = 0
+            wall.set_gate_parameters_(whole)
+    gates = wall.gates.detach().numpy()
+    found, pull = stored_arrays(gates, wall.slots, (count, size, size // every))
+    due = wall.matrices()
+    assert not due[..., 1::every].any()
+    torch.testing.assert_close(torch.from_numpy(found), due[..., ::every].detach(), rtol=0, atol=1e-14)
+    assert (found[-1, :, column // every] == 0).all() == zero
+    seed = torch.randn(found.shape, dtype=torch.float64)
+    # Of a zero column no gradient is of use; only those of the others are compared.
+    due_grad = torch.autograd.grad(due[..., ::every], wall.gates, seed)[0]
+    kept = wall.gates.detach() != 0
+    torch.testing.assert_close(torch.from_numpy(pull(seed.numpy()))[kept], due_grad[kept], rtol=0, atol=1e-11)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import adqc
+from adqc import together
 from adqc.gates import FAMILIES
 
 
@@ -114,3 +115,99 @@ def test_two_threads_use_one_model():
         assert len(outputs) == 20
         for output in outputs:
             torch.testing.assert_close(output, due[k], rtol=0, atol=1e-12)
+
+
+# --- those without a partner --------------------------------------------------------------------------------------
+
+
+class Unlike(nn.Module):
+    """Circuits of three geometries, a layer that is applied without its weight, and one that turns its input."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        wide = adqc.Circuit(depth=1, gate="o8", wiring="staircase", stride=2)
+        self.conv = adqc.nn.Conv2d(3, 5, 3, padding=1, circuit=wide)
+        self.first = adqc.nn.Linear(5 * 36, 40, circuit=adqc.Circuit(depth=6))
+        self.second = adqc.nn.Linear(40, 256, circuit=adqc.Circuit(depth=24))
+        self.third = adqc.nn.Linear(256, 512, circuit=adqc.Circuit(depth=2, layout="rows-first"))
+        cosines = adqc.Circuit(depth=3, axes=(10, 32, 16), frequencies=(0, 8, 8))
+        self.fourth = adqc.nn.Linear(512, 10, circuit=cosines)
+
+    def forward(self, x):
+        x = self.conv(x).flatten(1)
+        for layer in (self.first, self.second, self.third, self.fourth):
+            x = layer(x).relu()
+        return x
+
+
+def images():
+    return torch.randn(128, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+
+
+def test_unlike_circuits_are_made_in_one_step_of_autograd(monkeypatch):
+    model, other = Unlike(), Unlike()
+    adqc.together_(model)
+    runs = []
+    run = together.run_parts
+    monkeypatch.setattr(together, "run_parts", lambda parts: runs.append(len(parts)) or run(parts))
+    x = images()
+    found, due = model(x), other(x)
+    assert runs == [3]
+    # The same calls in another order: nothing may differ.
+    assert torch.equal(found, due)
+    for each in (found, due):
+        each.square().sum().backward()
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a.grad, b.grad)
+    assert not any(wall.ready for wall in model.modules() if isinstance(wall, adqc.BrickWall))
+    with torch.no_grad():
+        model(x)
+    assert runs == [3]
+
+
+def test_unlike_circuits_in_double_backward_and_with_frozen_ones():
+    model, other = Unlike().double(), Unlike().double()
+    adqc.together_(model)
+    x = images().double()
+    found = []
+    for each in (model, other):
+        each.second.circuit.gates.requires_grad_(False)
+        each.conv.circuit.requires_grad_(False)
+        leaves = [p for p in each.parameters() if p.requires_grad]
+        first = torch.autograd.grad(each(x).square().sum(), leaves, create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), leaves, allow_unused=True)
+        found.append([*first, *(g for g in second if g is not None)])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_unlike_circuits_under_autocast_copied_and_of_another_kind():
+    model, other = Unlike(), Unlike()
+    adqc.together_(model)
+    x = images()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(model(x), other(x))
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for each in (twin, other):
+            each.first.circuit.gates.mul_(0.5)
+    assert torch.equal(twin(x), other(x))
+    assert not torch.equal(model(x), other(x))
+    # One of 16 bits is made in steps, beside the others.
+    for each in (twin, other):
+        each.second.bfloat16()
+        each.second.register_forward_pre_hook(lambda layer, inputs: (inputs[0].bfloat16(),))
+        each.second.register_forward_hook(lambda layer, inputs, output: output.float())
+    assert torch.equal(twin(x), other(x))
+
+
+def test_alike_circuits_of_which_one_was_converted_are_made_alone():
+    model = make()
+    adqc.together_(model)
+    x = torch.randn(3, 12, dtype=torch.float64)
+    due = model(x)
+    model[1].float()
+    model[1].register_forward_pre_hook(lambda layer, inputs: (inputs[0].float(),))
+    model[1].register_forward_hook(lambda layer, inputs, output: output.double())
+    torch.testing.assert_close(model(x), due, rtol=0, atol=1e-5)

@@ -19,7 +19,7 @@ from adqc.geometry import Layout
 
 # Entries of the product, and for each bond, from which on moving them costs more than many small products, and the
 # shortest side of a block with which it does.
-MANY, MANY_A_BOND, SHORTEST = 2**20, 2**17, 16
+MANY, MANY_A_BOND, SHORTEST = 2**21, 2**17, 16
 
 
 @dataclass(frozen=True)
