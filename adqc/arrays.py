@@ -135,6 +135,15 @@ def as_array(tensor: Tensor) -> NumpyArray:
     return found
 
 
+def pull_again(
+    found: Sequence[Tensor], needed: Sequence[Tensor], grads: Sequence[Tensor], *, create_graph: bool = True
+) -> tuple[Tensor, ...]:
+    """``torch.autograd.grad``, for outputs of which some may depend on nothing that is needed."""
+    pairs = [(own, grad) for own, grad in zip(found, grads, strict=True) if own.requires_grad]
+    outputs, seeds = [own for own, _ in pairs], [grad for _, grad in pairs]
+    return torch.autograd.grad(outputs, needed, seeds, create_graph=create_graph)
+
+
 def silently() -> np.errstate:
     """Where numbers grow beyond all bounds, numpy shall say as little as torch does."""
     return np.errstate(all="ignore")

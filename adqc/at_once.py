@@ -14,7 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adqc.arrays import NumpyArray, Pull, as_array, fixed, is_kept_elsewhere, is_plain, is_small, is_traced, silently
+from adqc.arrays import (
+    NumpyArray,
+    Pull,
+    as_array,
+    fixed,
+    is_kept_elsewhere,
+    is_plain,
+    is_small,
+    is_traced,
+    pull_again,
+    silently,
+)
 from adqc.engine.apply import as_matrices, pull_pieces
 from adqc.engine.arrange import narrow, widen
 from adqc.engine.chain import Chain
@@ -256,7 +267,7 @@ class _AtOnce(torch.autograd.Function):
                 continue
             with torch.enable_grad():
                 found = in_steps(*own)
-            again = iter(torch.autograd.grad(found, needed, seeds, create_graph=create))
+            again = iter(pull_again(found, needed, seeds, create_graph=create))
             pulled += (next(again) if need else None for need in asked)
         return None, *pulled
 

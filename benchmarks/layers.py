@@ -103,7 +103,8 @@ def large(setup: Setup) -> Iterator[Line]:
 
 
 def networks(setup: Setup) -> Iterator[Line]:
-    """Row 12: a training step of the experiments' networks, with the layers of their recipes compressed."""
+    """Row 12: a training step of the experiments' networks, the layers of their recipes compressed, and circuits of
+    several layers generated together."""
     recipes = {
         "fc2": [{"fc1": 6}],
         "lenet5": [{"conv2": 6, "fc1": 6, "fc2": 6}, {"conv2": 14, "fc1": 20, "fc2": 16}],
@@ -130,6 +131,7 @@ def networks(setup: Setup) -> Iterator[Line]:
             models[key] = copy.deepcopy(dense)
             generator = torch.Generator().manual_seed(0)
             adqc.compress_(models[key], select=select, fit=None, progress=False, generator=generator)
+            adqc.together_(models[key])
         works = {
             key: both_ways(lambda model=model: F.cross_entropy(model(images), labels), list(model.parameters()), None)
             for key, model in models.items()

@@ -11,6 +11,7 @@ from route_suite import TWO_QUBIT
 from torch.nn import functional as F
 
 import adqc
+from adqc import arrays
 from adqc.engine import apply, chain
 from adqc.engine.apply import apply_chain
 from adqc.engine.chain import is_ordered
@@ -338,3 +339,18 @@ def test_an_input_of_another_type_is_told():
     layer = adqc.nn.Linear(12, 5, circuit=circuit())
     with pytest.raises(RuntimeError, match=r"circuit is in torch.float32 got an input in torch.float64: convert one"):
         layer(torch.zeros(3, 12, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("small", [0, arrays.SMALL])
+def test_second_derivatives_where_some_pieces_depend_on_nothing_that_is_trained(small, monkeypatch):
+    # Only the first piece depends on the scale.
+    monkeypatch.setattr(arrays, "SMALL", small)
+    config = adqc.Circuit(depth=4, layout="rows-first", route="matrix-free")
+    layer = adqc.nn.Linear(64, 48, circuit=config, dtype=torch.float64)
+    layer.circuit.gates.requires_grad_(False)
+    x = torch.randn(3, 64, dtype=torch.float64)
+    scale = layer.circuit.scale
+    (first,) = torch.autograd.grad((layer(x) - layer.bias).square().sum(), scale, create_graph=True)
+    (second,) = torch.autograd.grad(first, scale)
+    # A square of the scale: its first derivative is its second one times the scale.
+    torch.testing.assert_close(first, second * scale)

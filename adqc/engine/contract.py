@@ -24,6 +24,7 @@ from adqc.arrays import (
     is_traced,
     multiply,
     own_backward,
+    pull_again,
     put_rows,
     silently,
     swap,
@@ -295,7 +296,7 @@ class _Contract(torch.autograd.Function):
             wanted = ctx.needs_input_grad[1:]
             needed = [tensor for tensor, need in zip((gates, pairs, scale), wanted, strict=True) if need]
             pieces = _contract(gates, plan, pairs, scale)[0]
-            again = iter(torch.autograd.grad(pieces, needed, grads, create_graph=True))
+            again = iter(pull_again(pieces, needed, grads))
             return None, *(next(again) if need else None for need in wanted)
         # Gradients may come in batches of torch's own.
         fits = ctx.fits and all(map(is_plain, grads))
