@@ -22,6 +22,9 @@ from adqc.engine.materialise import make_plan
 from adqc.geometry import Layout, Wiring
 from adqc.kept import keep, keeps
 
+# What a training step takes for each pass forward: two products for one, and for a chain some of them once more.
+PASSES, CHAIN_PASSES = 3, 3.5
+
 
 def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool | None = None) -> Chain | None:
     """The chain that a layer applies to a batch, or None where it builds its weight.
@@ -70,15 +73,14 @@ def find_chain(wall: BrickWall, batch: int, *, use: str, kept: bool) -> Chain | 
 
 def predict(wall: BrickWall, chain: Chain, batch: int, *, use: str, kept: bool, training: bool) -> tuple[float, float]:
     """What applying the chain and what building the weight is thought to cost, in seconds of a typical machine."""
-    passes = 3 if training else 1
     free = chain.apply + (0 if kept else chain.build)
-    return passes * free, predict_built(wall, batch, use=use, kept=kept, training=training)
+    return (CHAIN_PASSES if training else 1) * free, predict_built(wall, batch, use=use, kept=kept, training=training)
 
 
 def predict_built(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool) -> float:
     """What building the weight and using it is thought to cost, as :func:`predict` says."""
     seconds = _built_seconds(wall.shape, *wall.seen, wall.wiring, wall.layout, batch, use, kept)
-    return (3 if training else 1) * seconds
+    return (PASSES if training else 1) * seconds
 
 
 def predict_turned(wall: BrickWall, batch: int, *, kept: bool, training: bool) -> float | None:
@@ -87,7 +89,7 @@ def predict_turned(wall: BrickWall, batch: int, *, kept: bool, training: bool) -
     axes, frequencies = wall.seen
     if frequencies is None or axes[0] != wall.shape[0] or frequencies[0]:
         return None
-    return (3 if training else 1) * _turned_seconds(axes, frequencies, wall.wiring, wall.layout, batch, kept)
+    return (PASSES if training else 1) * _turned_seconds(axes, frequencies, wall.wiring, wall.layout, batch, kept)
 
 
 # Layers ask at every call, and numbers are found in less time than they are made.

@@ -27,9 +27,11 @@ def product(rows: int, columns: int, rest: int) -> float:
     return CALL + rows * columns * rest / RATE * (1 + 8 / short)
 
 
-def copy(count: int, run: int = 16) -> float:
-    """Moving the axes of a tensor of ``count`` entries, ``run`` of which stay together."""
-    return CALL + 2 * ELEMENT * count / BYTES * (1 + 8 / run)
+def copy(count: int, run: int = 16, *, fresh: bool = False) -> float:
+    """Moving the axes of a tensor of ``count`` entries, ``run`` of which stay together; one that has just been made may
+    still lie in the cache."""
+    rate = CACHED if fresh and ELEMENT * count < LARGE else BYTES
+    return CALL + 2 * ELEMENT * count / rate * (1 + 8 / run)
 
 
 def another(count: int) -> float:
@@ -64,7 +66,9 @@ def piece_cost(piece: Piece) -> float:
     if piece.move is not None:
         left, sites, right = piece.shape
         # Behind axes that stay ahead, entries are looked up.
-        found += copy(left * sites * right, piece.move.run if piece.move.axes[0] else max(16, piece.move.run))
+        found += copy(
+            left * sites * right, piece.move.run if piece.move.axes[0] else max(16, piece.move.run), fresh=True
+        )
     return found
 
 

@@ -79,7 +79,7 @@ def make_join(pieces: Sequence[Piece], layout: Layout | None = None) -> Join:
     seconds = cost.product(left, bond, right)
     if move is not None:
         # What is moved is written and read once more.
-        seconds += cost.copy(left * right, move.run) / (1 + in_blocks)
+        seconds += cost.copy(left * right, move.run, fresh=True) / (1 + in_blocks)
     shape: tuple[int, ...] = (left * right,)
     if layout is not None:
         whole = {bit: size for axes in leading for bit, (size, _) in axes.items()}
