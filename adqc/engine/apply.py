@@ -17,7 +17,7 @@ from adqc.engine.products import apply_to_middle, pull_matrix, spread
 
 # Bytes that inputs may take up between the pieces, at least and at most: as much as half of the batch itself takes, but
 # no more than cores keep near them. And how many inputs go through together at least, as narrower products are slow.
-AT_ONCE, AT_MOST, LEAST = 2**20, 2**22, 8
+AT_ONCE, AT_MOST, LEAST = 2**20, 2**22, 16
 # A piece's bond, rows, columns and bond as forwards products take them, and back.
 FORWARDS, BACK = (1, 3, 0, 2), (2, 0, 3, 1)
 
