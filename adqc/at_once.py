@@ -239,32 +239,36 @@ def _contract(
 class _AtOnce(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, parts: Sequence[Part], *tensors: Tensor) -> tuple[Tensor, ...]:
+        # What nobody has used has no gradient, as if it had been made alone.
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
-        ctx.in_steps = [part.in_steps for part in parts]
-        made = [
-            part.make(as_array(gates), as_array(scale))
-            for part, (gates, scale) in zip(parts, _pairs(tensors), strict=True)
+        arrays = _pairs([as_array(tensor) for tensor in tensors])
+        made = [part.make(*own) for part, own in zip(parts, arrays, strict=True)]
+        ctx.parts = [
+            (pull, part.in_steps, [own.shape for own in found]) for part, (found, pull) in zip(parts, made, strict=True)
         ]
-        ctx.pulls = [(len(found), pull) for found, pull in made]
         return tuple(torch.from_numpy(own) for found, _ in made for own in found)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        tensors = ctx.saved_tensors
-        create, given = torch.is_grad_enabled(), iter(grads)
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        tensors, given = _pairs(ctx.saved_tensors), iter(grads)
+        create = torch.is_grad_enabled()
         pulled: list[Tensor | None] = []
-        if not create and all(map(is_plain, grads)):
-            for count, pull in ctx.pulls:
-                pulled += map(torch.from_numpy, pull([as_array(grad) for grad in islice(given, count)]))
-            return None, *pulled
-        # As functions that have gradients themselves, or for a batch of them.
-        wanted = _pairs(ctx.needs_input_grad[1:])
-        for (count, _), in_steps, own, asked in zip(ctx.pulls, ctx.in_steps, _pairs(tensors), wanted, strict=True):
-            needed = [tensor for tensor, need in zip(own, asked, strict=True) if need]
-            seeds = list(islice(given, count))
-            if not needed:
+        for (pull, in_steps, shapes), own, asked in zip(
+            ctx.parts, tensors, _pairs(ctx.needs_input_grad[1:]), strict=True
+        ):
+            some = list(islice(given, len(shapes)))
+            if not any(asked) or all(seed is None for seed in some):
                 pulled += (None, None)
                 continue
+            seeds = [
+                own[0].new_zeros(shape) if seed is None else seed for seed, shape in zip(some, shapes, strict=True)
+            ]
+            if not create and all(map(is_plain, seeds)):
+                pulled += map(torch.from_numpy, pull([as_array(seed) for seed in seeds]))
+                continue
+            # As functions that have gradients themselves, or for a batch of them.
+            needed = [tensor for tensor, need in zip(own, asked, strict=True) if need]
             with torch.enable_grad():
                 found = in_steps(*own)
             again = iter(pull_again(found, needed, seeds, create_graph=create))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from threading import get_ident
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,6 +21,10 @@ from adqc.nn import Conv1d, Conv2d, Conv3d, Embedding, Linear
 MOST_ENTRIES = 2**20
 # What a batch is taken for before one has been seen.
 BATCH = 128
+# What the layers that can do without their weight do, see :func:`adqc.matrix_free.choose`.
+USES: dict[type[nn.Module], str] = {
+    Linear: "linear", Conv1d: "conv", Conv2d: "conv", Conv3d: "conv", Embedding: "lookup"
+}  # fmt: skip
 
 
 class Together:
@@ -41,9 +45,11 @@ def together_(model: nn.Module) -> Together:
     Small circuits cost calls, not arithmetic. Those of equal geometry are made in one batched pass: of many alike all
     take little longer than one. The others, where they are small and their layers would build their weights, are made
     one after another in one step of autograd, which finds code and numbers of one still in the caches when it comes to
-    the next. The weights are made when the model is called and let go when it returns. Layers that apply their circuit
-    without building the weight, and larger circuits without a partner, go on as before; so do layers that are put into
-    the model later.
+    the next. The weights are made when the model is called and let go when it returns. One backward pass takes the
+    gradients of all: add two losses of one call up, or take the first one's with ``retain_graph=True``.
+
+    Layers that apply their circuit without building the weight, and larger circuits without a partner, go on as before;
+    so do layers that are put into the model later.
 
     Args:
         model: A model with compressed layers; it is this module whose calls are followed, not those of its parts.
@@ -82,9 +88,13 @@ class _Circuits:
                 kind = (wall.wiring, wall.layout, wall.shape, wall.seen, wall.family, wall.config.route)
                 groups[kind].append(wall)
         self.alike = [walls for walls in groups.values() if len(walls) > 1]
-        applied = [layer.circuit for layer in model.modules() if _is_applied(layer)]
-        alone = [walls[0] for walls in groups.values() if len(walls) == 1]
-        self.single = [wall for wall in alone if not any(wall is other for other in applied)]
+        alone = {id(walls[0]): walls[0] for walls in groups.values() if len(walls) == 1}
+        for layer in model.modules():
+            use = USES.get(type(layer))
+            own = alone.get(id(getattr(layer, "circuit", None)))
+            if use is not None and own is not None and _is_applied(own, use):
+                del alone[id(own)]
+        self.single = list(alone.values())
 
     def generate(self, model: nn.Module, inputs: Any) -> None:
         """Ahead of the model's call."""
@@ -103,12 +113,8 @@ class _Circuits:
                 wall.ready.pop(get_ident(), None)
 
 
-def _is_applied(layer: nn.Module) -> TypeGuard[Any]:
-    """Whether this is a layer that may go without its weight, for a batch of usual size."""
-    use = {Linear: "linear", Conv1d: "conv", Conv2d: "conv", Conv3d: "conv", Embedding: "lookup"}.get(type(layer))
-    if use is None:
-        return False
-    wall: Any = layer.circuit
+def _is_applied(wall: BrickWall, use: str) -> bool:
+    """Whether the layer may go without the circuit's weight, for a batch of usual size."""
     if use == "linear" and predict_turned(wall, BATCH, kept=False, training=True) is not None:
         return True
     return choose(wall, BATCH, use=use, kept=False, training=True) is not None

@@ -211,3 +211,27 @@ def test_alike_circuits_of_which_one_was_converted_are_made_alone():
     model[1].register_forward_pre_hook(lambda layer, inputs: (inputs[0].float(),))
     model[1].register_forward_hook(lambda layer, inputs, output: output.double())
     torch.testing.assert_close(model(x), due, rtol=0, atol=1e-5)
+
+
+def test_circuits_that_the_model_does_not_use_have_no_gradients():
+    model = Unlike()
+    adqc.together_(model)
+    x = images()
+    model.forward = lambda x: model.first(x.flatten(1)[:, :180])
+    model(x.repeat(1, 2, 1, 1)).sum().backward()
+    used = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert used == {"first"}
+
+
+def test_two_losses_of_one_call():
+    model, other = Unlike(), Unlike()
+    adqc.together_(model)
+    for each in (model, other):
+        each.forward = lambda x, each=each: (each.first(x.flatten(1)), each.second(torch.ones(128, 200)))
+        one, two = each(images().repeat(1, 2, 1, 1)[:, :5])
+        one.sum().backward(retain_graph=True)
+        two.sum().backward()
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        assert (a.grad is None) == (b.grad is None)
+        if a.grad is not None:
+            torch.testing.assert_close(a.grad, b.grad)
