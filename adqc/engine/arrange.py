@@ -106,12 +106,13 @@ def permute_axes(items: Array, shape: Sequence[int], axes: Sequence[int]) -> Arr
 
 
 def _permute_array(items: NumpyArray, shape: tuple[int, ...], axes: tuple[int, ...]) -> NumpyArray:
-    whole = (math.prod(shape),)
-    runs = _find_runs(shape, axes, whole, whole)
+    run = shape[-1] if axes[-1] == len(axes) - 1 else 1
     # Runs are copied one by one; single entries take longer than torch does where there are many.
-    if items.size > (MOST_MOVED if runs.length == 1 else MOST_COPIED):
+    if items.size > (MOST_MOVED if run == 1 else MOST_COPIED):
         return permute_axes(torch.from_numpy(items), shape, axes).numpy()
-    return items.reshape(len(items), -1, runs.length).take(runs.there, axis=1).reshape(len(items), -1)
+    whole = (math.prod(shape),)
+    there = _find_runs(shape, axes, whole, whole).there
+    return items.reshape(len(items), -1, run).take(there, axis=1).reshape(len(items), -1)
 
 
 class _Runs(NamedTuple):
@@ -132,12 +133,12 @@ class _Runs(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _find_runs(shape: tuple[int, ...], axes: tuple[int, ...], whole: tuple[int, ...], kept: tuple[int, ...]) -> _Runs:
-    length = shape[-1] if axes[-1] == len(axes) - 1 else 1
+    run = shape[-1] if axes[-1] == len(axes) - 1 else 1
     # The axes from the last one on that is cropped are one axis, of which the first entries are kept.
     at = max((k for k in range(len(whole)) if kept[k] < whole[k]), default=0)
     sizes = (*whole[:at], math.prod(whole[at:]))
     first = (*kept[:at], math.prod(kept[at:]))
-    length = math.gcd(length, sizes[-1], first[-1])
+    length = math.gcd(run, sizes[-1], first[-1])
     count = math.prod(shape) // length
     places = np.arange(count).reshape(*shape[:-1], -1).transpose(axes).reshape(*sizes[:-1], -1)
     there = places[tuple(map(slice, (*first[:-1], first[-1] // length)))].reshape(-1)
