@@ -37,6 +37,25 @@ def test_permutations(shape, keeps, most, monkeypatch):
     assert torch.equal(*(torch.autograd.grad(first.square().sum(), x)[0] for first in firsts))
 
 
+@pytest.mark.parametrize("copied", [0, 2**20])
+@pytest.mark.parametrize("shape", [(2, 3, 2, 2, 4, 5), (2, 2, 2, 2, 2, 2, 32), (4, 2, 2, 2, 2, 64)], ids=str)
+def test_runs_of_a_few_entries_are_copied_where_autograd_does_not_look_on(shape, copied, monkeypatch):
+    monkeypatch.setattr(arrange, "MOST_COPIED", copied)
+    used = []
+    find = arrange._find_runs
+    monkeypatch.setattr(arrange, "_find_runs", lambda *given: used.append(1) or find(*given))
+    last = len(shape) - 1
+    axes = [*random.Random(str(shape)).sample(range(last), last), last]
+    x = torch.randn(1, *shape, dtype=torch.float64)
+    due = x.permute(0, *(axis + 1 for axis in axes)).flatten(1)
+    assert torch.equal(permute_axes(x.flatten(1), shape, axes), due)
+    # Long runs are permuted as they lie.
+    assert len(used) == (shape[-1] <= arrange.SHORT_RUN)
+    x.requires_grad_()
+    assert torch.equal(permute_axes(x.flatten(1), shape, axes), due)
+    assert len(used) == (shape[-1] <= arrange.SHORT_RUN)
+
+
 def test_moves_of_axes_of_any_size():
     sizes = {"b": 3, "d": 5}
     tensor = torch.arange(2 * 3 * 2 * 5).reshape(2, 3, 2, 5)

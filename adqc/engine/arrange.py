@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from adqc.arrays import Array, NumpyArray, is_traced
+from adqc.arrays import Array, NumpyArray, as_array, is_plain, is_traced
 from adqc.geometry import Layout
 
 # Looking entries up is faster than a permutation with more axes than the one, in runs up to the second of these;
@@ -84,6 +84,12 @@ def permute_axes(items: Array, shape: Sequence[int], axes: Sequence[int]) -> Arr
     """
     if not isinstance(items, Tensor):
         return _permute_array(items, tuple(shape), tuple(axes))
+    if _goes_by_runs(items, shape, axes):
+        if items.numel() <= MOST_COPIED:
+            return torch.from_numpy(_permute_array(as_array(items), tuple(shape), tuple(axes)))
+        whole = (items.numel(),)
+        there = torch.from_numpy(_find_runs(tuple(shape), tuple(axes), whole, whole).there)
+        return items.reshape(-1, shape[-1]).index_select(0, there).reshape(1, -1)
     if axes[0] == 0 and len(axes) > 1:
         # As many tensors more, of fewer axes.
         parts = items.reshape(len(items) * shape[0], -1)
@@ -103,6 +109,15 @@ def permute_axes(items: Array, shape: Sequence[int], axes: Sequence[int]) -> Arr
     else:
         items = items.index_select(1, there)
     return items.reshape(count, -1)
+
+
+def _goes_by_runs(items: Tensor, shape: Sequence[int], axes: Sequence[int]) -> bool:
+    """Whether a tensor's runs of a few entries are best copied one by one, in all of it at once."""
+    if not (len(axes) > MANY_AXES and axes[-1] == len(axes) - 1 and 1 < shape[-1] <= SHORT_RUN):
+        return False
+    if len(items) > 1 or items.numel() > MOST_ROWS * shape[-1] or items.device.type != "cpu" or is_traced():
+        return False
+    return is_plain(items) and not (torch.is_grad_enabled() and items.requires_grad)
 
 
 def _permute_array(items: NumpyArray, shape: tuple[int, ...], axes: tuple[int, ...]) -> NumpyArray:
