@@ -1,6 +1,7 @@
 """Time adqc beside its peers, the floor and dense layers: ``python -m benchmarks`` (``make bench``).
 
-    python -m benchmarks [--part table|growth|all] [--device cpu|cuda] [--threads 2] [--rows 1,2] [--out FOLDER]
+    python -m benchmarks [--part table|growth|all] [--device cpu|cuda] [--threads 2] [--rows 1,2] [--rounds 3]
+                         [--out FOLDER]
 
 Prints one table with target and ratio in each row, says which rows fall short, and writes every figure with machine and
 versions as JSON. ``python -m benchmarks.render`` makes the documentation's table and plots of it.
@@ -20,7 +21,7 @@ import torch
 from rich.console import Console
 
 from benchmarks import factorized, growth, layers, planning, weights
-from benchmarks.lines import Line, make_table, short_rows
+from benchmarks.lines import Line, make_table, middle, short_rows
 from benchmarks.machine import describe
 from benchmarks.timing import Setup, warm_up
 
@@ -45,6 +46,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run (default cpu)")
     parser.add_argument("--threads", type=int, default=2, help="threads that torch uses (default 2)")
     parser.add_argument("--rows", type=_numbers, help="only these rows of the table, as in 1,2,9; nothing is written")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="run the table so many times and take each line's median (default 1)"
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder for the JSON")
     parser.add_argument("--small", action="store_true", help="tiny sizes, to see that all runs; nothing is written")
     return parser.parse_args(words)
@@ -99,7 +103,8 @@ def main(words: list[str] | None = None) -> None:
         begin = time.perf_counter()
         budget = 0.0 if options.small else 1.0
         setup = Setup(device, budget=budget, small=options.small)
-        lines = run_table(setup, options.rows, say=progress.print)
+        rounds = [run_table(setup, options.rows, say=progress.print) for _ in range(options.rounds)]
+        lines = [middle(same) for same in zip(*rounds, strict=True)]
         threads = "1 thread" if options.threads == 1 else f"{options.threads} threads"
         console.print(make_table(lines, f"adqc beside others, in one run, {options.device}, {threads}"))
         if kept:

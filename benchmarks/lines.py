@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rich.table import Table
@@ -27,6 +27,7 @@ class Line:
         at_most: Where set, ``ours / theirs`` shall be at most this.
         unit: ``"s"`` or ``"bytes"``.
         note: What else is to be said, or why the other side did not run.
+        ratios: The ratios of all rounds, where there was more than one.
     """
 
     row: int
@@ -38,6 +39,7 @@ class Line:
     at_most: float | None = None
     unit: str = "s"
     note: str = ""
+    ratios: tuple[float, ...] = ()
 
     @property
     def ratio(self) -> float | None:
@@ -62,16 +64,29 @@ class Line:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Line:
         """The line that :meth:`to_dict` wrote."""
-        return cls(**{name: values[name] for name in cls.__dataclass_fields__})
+        # Files that are older than a field go without it.
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        return cls(**{**known, "ratios": tuple(values.get("ratios", ()))})
 
     def cells(self) -> list[str]:
         """The texts of :data:`COLUMNS`."""
         target = f"≥ {self.at_least:g}×" if self.at_least is not None else f"≤ {self.at_most:g}×"
         ratio = "–" if self.ratio is None else f"{self.ratio:.3g}×"
+        if self.ratios:
+            ratio += f" ({min(self.ratios):.3g} to {max(self.ratios):.3g})"
         met = {True: "yes", False: "no", None: "–"}[self.met]
         against = f"{self.against} ({self.note})" if self.note else self.against
         shown = [in_words(self.ours, self.unit), in_words(self.theirs, self.unit)]
         return [str(self.row), self.work, against, *shown, ratio, target, met]
+
+
+def middle(rounds: Sequence[Line]) -> Line:
+    """Of some rounds' figures of one line those with the median ratio, and the ratios of all."""
+    ranked = sorted((line for line in rounds if line.ratio is not None), key=lambda line: line.ratio or 0.0)
+    if not ranked:
+        return rounds[0]
+    ratios = tuple(line.ratio for line in ranked if line.ratio is not None)
+    return replace(ranked[len(ranked) // 2], ratios=ratios if len(rounds) > 1 else ())
 
 
 def in_words(figure: float | None, unit: str) -> str:

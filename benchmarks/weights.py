@@ -127,7 +127,7 @@ def floor(setup: Setup) -> Iterator[Line]:
                 work = f"{name_of(wall)}, {layout}"
                 against = f"({left.shape[0]}, {left.shape[1]}) × ({right.shape[0]}, {right.shape[1]}) {how}"
                 yield Line(3, f"{work}, forward", against, found["f"], found[f"{how} f"], at_most=1.5)
-                against += ", with its two backward products"
+                against += " with its two backward products"
                 yield Line(3, f"{work}, forward + backward", against, found["b"], found[f"{how} b"], at_most=2.0)
 
 

@@ -15,7 +15,7 @@ from adqc.engine.statevector import run_gates
 from benchmarks import __main__ as command
 from benchmarks import growth, layers, planning, render, weights
 from benchmarks.factorized import nearest_train
-from benchmarks.lines import Line, in_words, make_table, short_rows
+from benchmarks.lines import Line, in_words, make_table, middle, short_rows
 from benchmarks.peers import PEERS
 from benchmarks.timing import Setup, held_bytes, medians, peak_bytes, training_step
 
@@ -183,3 +183,14 @@ def test_a_deep_circuit_takes_no_more_than_six_states():
     wall = adqc.BrickWall((1024, 1024), adqc.Circuit(depth=64))
     seed, parameters = torch.ones(1024, 1024), list(wall.parameters())
     assert peak_bytes(lambda: torch.autograd.grad(wall(), parameters, seed), CPU) <= 6 * 4 * 2**20
+
+
+def test_of_some_rounds_the_median_counts():
+    rounds = [line(ours=ours, theirs=theirs, at_most=1.3) for ours, theirs in ((2.0, 2.0), (4.0, 3.0), (2.5, 2.0))]
+    found = middle(rounds)
+    assert (found.ours, found.theirs) == (2.5, 2.0)
+    assert found.met
+    assert found.cells()[5] == "1.25× (1 to 1.33)"
+    assert Line.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert middle(rounds[:1]) == rounds[0]
+    assert middle([line(theirs=None)] * 3) == line(theirs=None)
