@@ -28,7 +28,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest --durations=10
 
 bench: $(PEERS)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --rounds 3
 
 # --resume takes what is there, and trains only what is not finished.
 gallery: $(INSTALLED)
