@@ -30,7 +30,7 @@ SMALL = 2**17
 # the way of torch's.
 PRODUCT = 2**18
 # A shared side up to which a product is made in blocks of so many rows, and a sum over a long side in parts of so many
-# entries: the library that torch calls takes up to four times as long for it as one product.
+# entries: the library that torch calls takes longer for it as one product, see row 3 of the benchmarks.
 THIN, ROWS, PART = 8, 8, 256
 # Entries of a product from which on that holds for a single thread, too.
 WIDE = 2**19

@@ -51,7 +51,10 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder for the JSON")
     parser.add_argument("--small", action="store_true", help="tiny sizes, to see that all runs; nothing is written")
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    if options.rounds < 1:
+        parser.error(f"--rounds counts how often the table is run, at least once, got {options.rounds}")
+    return options
 
 
 def _numbers(words: str) -> tuple[int, ...]:

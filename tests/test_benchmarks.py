@@ -194,3 +194,9 @@ def test_of_some_rounds_the_median_counts():
     assert Line.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     assert middle(rounds[:1]) == rounds[0]
     assert middle([line(theirs=None)] * 3) == line(theirs=None)
+
+
+def test_no_round_at_all_is_refused_in_a_sentence(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["--rounds", "0"])
+    assert "at least once, got 0" in capsys.readouterr().err

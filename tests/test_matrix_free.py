@@ -280,6 +280,29 @@ def test_small_layers_build_their_weight_and_large_ones_do_not():
         assert choose(large, 64, use="linear", kept=not training, training=training) is not None
 
 
+def test_between_them_batch_depth_and_training_decide():
+    def applies(depth, batch, training):
+        wall = adqc.BrickWall((1024, 1024), adqc.Circuit(depth=depth))
+        return choose(wall, batch, use="linear", kept=False, training=training) is not None
+
+    # A training step takes more passes through a chain than through a weight.
+    assert (applies(6, 64, False), applies(6, 64, True)) == (True, False)
+    assert applies(6, 16, True)
+    assert applies(4, 64, True)
+    assert not applies(6, 256, True)
+
+
+def test_a_bias_of_many_under_no_grad():
+    layer = adqc.nn.Linear(64, 48, circuit=circuit(layout="rows-first"), dtype=torch.float64)
+    x, biases = torch.randn(3, 64, dtype=torch.float64), torch.randn(4, 48, dtype=torch.float64)
+    before = layer.bias.detach().clone()
+    with torch.no_grad():
+        found = torch.func.vmap(lambda bias: torch.func.functional_call(layer, {"bias": bias}, (x,)))(biases)
+        for own, bias in zip(found, biases, strict=True):
+            torch.testing.assert_close(own, layer(x) - layer.bias + bias, rtol=0, atol=1e-12)
+    assert torch.equal(layer.bias, before)
+
+
 def test_a_layer_too_large_to_build_runs():
     layer = adqc.nn.Linear(2**18, 2**18, bias=False, circuit=adqc.Circuit(depth=2))
     with pytest.raises(MemoryError):

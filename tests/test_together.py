@@ -235,3 +235,13 @@ def test_two_losses_of_one_call():
         assert (a.grad is None) == (b.grad is None)
         if a.grad is not None:
             torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_layers_that_are_put_in_later_go_as_before():
+    model, other = Unlike(), Unlike()
+    adqc.together_(model)
+    torch.manual_seed(1)
+    late = adqc.nn.Linear(5 * 36, 200, circuit=adqc.Circuit(depth=3))
+    model.first, other.first = late, copy.deepcopy(late)
+    assert torch.equal(model(images()), other(images()))
+    assert not any(wall.ready for wall in model.modules() if isinstance(wall, adqc.BrickWall))
