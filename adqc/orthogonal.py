@@ -16,6 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from adqc.arrays import Numbers, NumpyArray, Pull, as_array, is_plain, is_small, own_backward
+from adqc.householder import decompose_, pull_back_
+
+# Columns up to which loops of our own are no slower than LAPACK, and faster where other layers fill the caches.
+FEW = 8
 
 
 def orthonormalise(entries: Tensor, *, every: int = 1) -> Tensor:
@@ -94,6 +98,23 @@ def _frame(slots: Numbers, shape: tuple[int, int, int], dtype: np.dtype[Any]) ->
 def _decompose(whole: NumpyArray, rows: int) -> tuple[NumpyArray, NumpyArray, Pull]:
     """Gram-Schmidt on independent columns: so many rows of what it gives, the diagonal of r, and what pulls these
     rows' gradient back to the same rows of ``whole``."""
+    if whole.shape[-1] > FEW:
+        return _decompose_many(whole, rows)
+    *lead, size, kept = whole.shape
+    whole = np.ascontiguousarray(whole).reshape(-1, size, kept)
+    gates, upper = (np.empty((len(whole), count, kept), whole.dtype) for count in (rows, kept))
+    decompose_(whole, gates, upper)
+
+    def pull(grad: NumpyArray) -> NumpyArray:
+        found = np.empty_like(gates)
+        pull_back_(np.ascontiguousarray(grad).reshape(gates.shape), gates, upper, found)
+        return found.reshape(*lead, rows, kept)
+
+    return gates.reshape(*lead, rows, kept), upper.diagonal(axis1=-2, axis2=-1), pull
+
+
+def _decompose_many(whole: NumpyArray, rows: int) -> tuple[NumpyArray, NumpyArray, Pull]:
+    """The same for many columns, by LAPACK, which works on blocks of them."""
     # Not numpy's, whose LAPACK rounds otherwise than torch's: under torch.func gates shall come out the same.
     q, r = (part.numpy() for part in torch.linalg.qr(torch.from_numpy(whole)))
     diagonal = r.diagonal(axis1=-2, axis2=-1)
