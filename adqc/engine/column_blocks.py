@@ -8,8 +8,12 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Generic, NamedTuple
 
-from adqc.arrays import Array, Numbers, adjoint, concatenate, fixed, multiply, take
+import numpy as np
+from torch import Tensor
+
+from adqc.arrays import Array, Numbers, NumpyArray, adjoint, concatenate, fixed, multiply, take
 from adqc.engine.arrange import permute_axes
+from adqc.engine.column_loops import grow_, pull_
 from adqc.engine.columns import Columns, Places, Slice, find_places
 
 ZERO_ONE = Numbers((0.0, 1.0))
@@ -25,8 +29,9 @@ class Made(NamedTuple, Generic[Array]):
         last: The last layer's gates where it is an even one, (columns, 2, 8); else empty.
         odd: Those of layers 1, 3, …, (layers · columns, 2, 8).
         pairs: The start vectors of each column's two sites as one, (columns, 4, 1); None for |00> and behind others.
-        grown: What the columns grow from, layer by layer, (columns, …, 2).
-        between: What each two layers but the first do to them, (columns, 2, 32) each.
+        grown: What the columns grow from, layer by layer, (columns, …, 2); on arrays the first, and all behind it as
+            one, see :func:`adqc.engine.column_loops.grow_`.
+        between: What each two layers but the first do to them, (columns, 2, 32) each; on arrays all layers as one.
     """
 
     first: Array
@@ -59,9 +64,8 @@ def build_slices(gates: Array, columns: Columns, pairs: Array | None) -> tuple[l
     places = _places(columns, pairs is not None, walls)
     for own, numbers in zip(columns.slices, places.entries, strict=True):
         taken = _take(entries, numbers, own, columns.count * walls, None if own.first else pairs)
-        found = _multiply_out(taken, columns.count * walls)
-        for part, axes, shape in zip((found[:border], found[border:]), own.axes, own.shapes, strict=True):
-            groups.append(permute_axes(part, (2,) * len(axes), axes).reshape(-1, *lead, *shape))
+        for part, shape in zip(_multiply_out(taken, own, columns.count * walls, border), own.shapes, strict=True):
+            groups.append(part.reshape(-1, *lead, *shape))
         made.append(taken)
     return groups, made
 
@@ -95,17 +99,41 @@ def _take(entries: Array, places: Numbers, own: Slice, count: int, pairs: Array 
     )
 
 
-def _multiply_out(made: Made[Array], count: int) -> Array:
-    """The columns, (columns, entries)."""
+def _multiply_out(made: Made[Array], own: Slice, count: int, border: int) -> tuple[Array, Array]:
+    """The columns ahead of the border and those behind it, (columns, entries)."""
     grown = made.grown
     grown.append(made.first if made.pairs is None else multiply(made.first, made.pairs).reshape(count, 2, 2))
+    if not isinstance(made.odd, Tensor):
+        return _loop_out(made, own, border)
     grown.append(multiply(grown[0], made.odd[:count]).reshape(count, -1, 2))
     if len(made.even):
         made.between.extend(multiply(made.even, made.odd[count:]).reshape(-1, count, 2, 32))
     for layer in made.between:
         grown.append(multiply(grown[-1], layer).reshape(count, -1, 2))
-    found = multiply(grown[-1], made.last) if len(made.last) else grown.pop()
-    return found.reshape(count, -1)
+    found = (multiply(grown[-1], made.last) if len(made.last) else grown.pop()).reshape(count, -1)
+    left, right = (
+        permute_axes(part, (2,) * len(axes), axes)
+        for part, axes in zip((found[:border], found[border:]), own.axes, strict=True)
+    )
+    return left, right
+
+
+def _loop_out(made: Made[NumpyArray], own: Slice, border: int) -> tuple[NumpyArray, NumpyArray]:
+    first, steps = made.grown[0], len(made.even) // len(made.first)
+    # Entries of a column behind each layer, and the matrices of all layers.
+    sizes = [first[0].size, *(4 * first[0].size * 16**k for k in range(steps + 1))]
+    sizes += [4 * sizes[-1]] * (len(made.last) > 0)
+    made.grown.append(np.empty((len(first), sum(sizes)), first.dtype))
+    made.between.append(np.empty((len(first), 16 + 64 * steps + 16 * (len(made.last) > 0)), first.dtype))
+    found = grow_(first, made.even, made.odd, made.last, _orders(own.axes), border, made.grown[1], made.between[0])
+    return found[:border], found[border:]
+
+
+@lru_cache(maxsize=64)
+def _orders(axes: tuple[tuple[int, ...], ...]) -> NumpyArray:
+    """Where the entries of a tensor of bits come from when its axes are moved so, (ways, entries)."""
+    entries = np.arange(2 ** len(axes[0]), dtype=np.int32).reshape((2,) * len(axes[0]))
+    return np.stack([entries.transpose(own).reshape(-1) for own in axes])
 
 
 def pull_slices(
@@ -121,12 +149,10 @@ def pull_slices(
     """
     pulled: list[Array] = []
     pairs: Array | None = None
+    border = columns.starts[-1] * math.prod(grads[0][0].shape[:-2])
     for number, (own, taken) in enumerate(zip(columns.slices, made, strict=True)):
-        parts: list[Array] = []
-        for part, back, axes in zip(grads[2 * number : 2 * number + 2], own.back, own.axes, strict=True):
-            flat = concatenate(part).reshape(-1, 2 ** len(axes))
-            parts.append(permute_axes(flat, (2,) * len(axes), back))
-        entries, own_pairs = _pull(concatenate(parts).reshape(-1, 2 ** len(own.axes[0])), taken)
+        left, right = grads[2 * number : 2 * number + 2]
+        entries, own_pairs = _pull(concatenate([*left, *right]).reshape(-1, 2 ** len(own.axes[0])), taken, own, border)
         pulled.append(entries)
         pairs = pairs if own_pairs is None else own_pairs
     # What no gate has taken has no gradient.
@@ -135,8 +161,15 @@ def pull_slices(
     return take(concatenate(pulled), places.back), pairs
 
 
-def _pull(grad: Array, made: Made[Array]) -> tuple[Array, Array | None]:
+def _pull(grad: Array, made: Made[Array], own: Slice, border: int) -> tuple[Array, Array | None]:
     """The gradients of the gates' entries and of the pairs of start vectors from that of the columns."""
+    if not isinstance(grad, Tensor):
+        return _loop_back(grad, made, own, border)
+    parts = (
+        permute_axes(part, (2,) * len(back), back)
+        for part, back in zip((grad[:border], grad[border:]), own.back, strict=True)
+    )
+    grad = concatenate(list(parts)).reshape(grad.shape)
     first, grown = made.grown[0], made.grown[1:]
     count = len(first)
     last: list[Array] = []
@@ -153,17 +186,34 @@ def _pull(grad: Array, made: Made[Array]) -> tuple[Array, Array | None]:
     grad = grad.reshape(count, -1, 8)
     odd: list[Array] = [multiply(adjoint(first), grad)]
     grad = multiply(grad, adjoint(made.odd[:count]))
-    pulled_pairs: Array | None = None
-    if made.pairs is not None:
-        grad = grad.reshape(count, 4, 1)
-        pulled_pairs = multiply(adjoint(made.first), grad)
-        grad = multiply(grad, adjoint(made.pairs))
+    grad, pulled_pairs = _pull_first(grad, made, count)
     even: list[Array] = []
     if layers:
         both = concatenate(layers[::-1]).reshape(-1, 8, 8)
         even = [multiply(both, adjoint(made.odd[count:]))]
         odd.append(multiply(adjoint(made.even), both))
     parts: list[Array] = [grad]
-    for own in (even, last, odd):
-        parts += own
+    for some in (even, last, odd):
+        parts += some
     return concatenate(parts), pulled_pairs
+
+
+def _pull_first(grad: Array, made: Made[Array], count: int) -> tuple[Array, Array | None]:
+    """The gradients of what the columns grow from, and of the pairs where there are such."""
+    if made.pairs is None:
+        return grad, None
+    grad = grad.reshape(count, 4, 1)
+    return multiply(grad, adjoint(made.pairs)), multiply(adjoint(made.first), grad)
+
+
+def _loop_back(
+    grad: NumpyArray, made: Made[NumpyArray], own: Slice, border: int
+) -> tuple[NumpyArray, NumpyArray | None]:
+    first, grown = made.grown
+    found = pull_(
+        grad, made.even, made.odd, made.last, _orders(own.axes), border, grown, made.between[0], first[0].size
+    )
+    if made.pairs is None:
+        return found, None
+    pulled, pairs = _pull_first(found[: first.size], made, len(first))
+    return concatenate([pulled, found[first.size :]]), pairs

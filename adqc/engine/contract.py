@@ -291,19 +291,19 @@ class _Contract(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         plan: Columns | Train = ctx.plan
         gates, pairs, scale, *kept = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        create = torch.is_grad_enabled()
+        # Gradients may come in batches of torch's own, and what was made on arrays is not made as on tensors.
+        if create or (ctx.fits and not all(map(is_plain, grads))):
             # The same products once more, as functions that have gradients themselves.
             wanted = ctx.needs_input_grad[1:]
             needed = [tensor for tensor, need in zip((gates, pairs, scale), wanted, strict=True) if need]
-            pieces = _contract(gates, plan, pairs, scale)[0]
-            again = iter(pull_again(pieces, needed, grads))
+            with torch.enable_grad():
+                pieces = _contract(gates, plan, pairs, scale)[0]
+            again = iter(pull_again(pieces, needed, grads, create_graph=create))
             return None, *(next(again) if need else None for need in wanted)
-        # Gradients may come in batches of torch's own.
-        fits = ctx.fits and all(map(is_plain, grads))
-        leaves = iter(kept) if not ctx.fits else (None if own is None else as_tensor(own) for own in _flatten(ctx.rest))
-        rest = ctx.rest if fits else _refill(ctx.rest, leaves)
+        rest = ctx.rest if ctx.fits else _refill(ctx.rest, iter(kept))
         with silently():
-            given = [as_array(grad) for grad in grads] if fits else grads
+            given = [as_array(grad) for grad in grads] if ctx.fits else grads
             pulled, own_pairs, own_scale = _pull_all(given, plan, rest, scale=scale is not None)
         return (
             None,
