@@ -26,6 +26,8 @@ Pull = Callable[[NumpyArray], NumpyArray]
 
 # Entries up to which numpy's arrays are faster; from there on torch's threads are.
 SMALL = 2**17
+# The same where most of what is done to them are products, which go to torch one by one where they are large.
+MULTIPLIED = 2**20
 # Multiply-adds of one product up to which numpy is faster; with more its library takes threads of its own, which get in
 # the way of torch's.
 PRODUCT = 2**18
@@ -72,6 +74,13 @@ def is_kept_elsewhere() -> bool:
 def is_small(tensor: Tensor, entries: int) -> bool:
     """Whether numpy is the faster way: on the CPU, with few entries."""
     return entries <= SMALL and tensor.device.type == "cpu" and is_plain(tensor)
+
+
+def is_soon_multiplied(tensor: Tensor, entries: int) -> bool:
+    """Whether numpy is the faster way for products of so many entries, of which a backward pass keeps the arrays."""
+    if entries > SMALL and is_kept_elsewhere():
+        return False
+    return entries <= MULTIPLIED and is_small(tensor, 0)
 
 
 def is_plain(tensor: Tensor) -> bool:

@@ -22,6 +22,7 @@ from adqc.arrays import (
     is_kept_elsewhere,
     is_plain,
     is_small,
+    is_soon_multiplied,
     is_traced,
     pull_again,
     silently,
@@ -126,7 +127,7 @@ def run_parts(parts: Sequence[Part]) -> Sequence[Tensor]:
 
 
 def _fits(plan: object, gates: Tensor) -> TypeGuard[Columns | Train | None]:
-    return plan is None or (isinstance(plan, (Columns, Train)) and is_small(gates, plan.size))
+    return plan is None or (isinstance(plan, (Columns, Train)) and is_soon_multiplied(gates, plan.size))
 
 
 def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor) -> bool:

@@ -26,7 +26,7 @@ def compiled(function: _Function) -> _Function:
         import numba
 
         # Sums may be taken in any order, as a library's are; infinities and NaN stay what they are.
-        options = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+        options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
         try:
             made = numba.njit(cache=True, **options)(function)
         except RuntimeError:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Generic, NamedTuple
 
-import numpy as np
 from torch import Tensor
 
-from adqc.arrays import Array, Numbers, NumpyArray, adjoint, concatenate, fixed, multiply, take
+from adqc.arrays import Array, Numbers, adjoint, concatenate, fixed, multiply, take
 from adqc.engine.arrange import permute_axes
-from adqc.engine.column_loops import grow_, pull_
+from adqc.engine.column_loops import grow, pull
 from adqc.engine.columns import Columns, Places, Slice, find_places
 
 ZERO_ONE = Numbers((0.0, 1.0))
@@ -30,7 +29,7 @@ class Made(NamedTuple, Generic[Array]):
         odd: Those of layers 1, 3, …, (layers · columns, 2, 8).
         pairs: The start vectors of each column's two sites as one, (columns, 4, 1); None for |00> and behind others.
         grown: What the columns grow from, layer by layer, (columns, …, 2); on arrays the first, and all behind it as
-            one, see :func:`adqc.engine.column_loops.grow_`.
+            one, see :func:`adqc.engine.column_loops.grow`.
         between: What each two layers but the first do to them, (columns, 2, 32) each; on arrays all layers as one.
     """
 
@@ -101,39 +100,29 @@ def _take(entries: Array, places: Numbers, own: Slice, count: int, pairs: Array 
 
 def _multiply_out(made: Made[Array], own: Slice, count: int, border: int) -> tuple[Array, Array]:
     """The columns ahead of the border and those behind it, (columns, entries)."""
+    first = made.first if made.pairs is None else multiply(made.first, made.pairs).reshape(count, 2, 2)
+    made.grown.append(first)
+    if isinstance(first, Tensor):
+        found = _multiply_tensors(made, count).reshape(count, -1)
+        return _permute_bits(found[:border], own.axes[0]), _permute_bits(found[border:], own.axes[1])
+    found, grown, layers = grow(first, made.even, made.odd, made.last, own.axes, border)
+    made.grown.append(grown)
+    made.between.append(layers)
+    return found[:border], found[border:]
+
+
+def _multiply_tensors(made: Made[Array], count: int) -> Array:
     grown = made.grown
-    grown.append(made.first if made.pairs is None else multiply(made.first, made.pairs).reshape(count, 2, 2))
-    if not isinstance(made.odd, Tensor):
-        return _loop_out(made, own, border)
     grown.append(multiply(grown[0], made.odd[:count]).reshape(count, -1, 2))
     if len(made.even):
         made.between.extend(multiply(made.even, made.odd[count:]).reshape(-1, count, 2, 32))
     for layer in made.between:
         grown.append(multiply(grown[-1], layer).reshape(count, -1, 2))
-    found = (multiply(grown[-1], made.last) if len(made.last) else grown.pop()).reshape(count, -1)
-    left, right = (
-        permute_axes(part, (2,) * len(axes), axes)
-        for part, axes in zip((found[:border], found[border:]), own.axes, strict=True)
-    )
-    return left, right
+    return multiply(grown[-1], made.last) if len(made.last) else grown.pop()
 
 
-def _loop_out(made: Made[NumpyArray], own: Slice, border: int) -> tuple[NumpyArray, NumpyArray]:
-    first, steps = made.grown[0], len(made.even) // len(made.first)
-    # Entries of a column behind each layer, and the matrices of all layers.
-    sizes = [first[0].size, *(4 * first[0].size * 16**k for k in range(steps + 1))]
-    sizes += [4 * sizes[-1]] * (len(made.last) > 0)
-    made.grown.append(np.empty((len(first), sum(sizes)), first.dtype))
-    made.between.append(np.empty((len(first), 16 + 64 * steps + 16 * (len(made.last) > 0)), first.dtype))
-    found = grow_(first, made.even, made.odd, made.last, _orders(own.axes), border, made.grown[1], made.between[0])
-    return found[:border], found[border:]
-
-
-@lru_cache(maxsize=64)
-def _orders(axes: tuple[tuple[int, ...], ...]) -> NumpyArray:
-    """Where the entries of a tensor of bits come from when its axes are moved so, (ways, entries)."""
-    entries = np.arange(2 ** len(axes[0]), dtype=np.int32).reshape((2,) * len(axes[0]))
-    return np.stack([entries.transpose(own).reshape(-1) for own in axes])
+def _permute_bits(items: Array, axes: tuple[int, ...]) -> Array:
+    return permute_axes(items, (2,) * len(axes), axes)
 
 
 def pull_slices(
@@ -151,8 +140,8 @@ def pull_slices(
     pairs: Array | None = None
     border = columns.starts[-1] * math.prod(grads[0][0].shape[:-2])
     for number, (own, taken) in enumerate(zip(columns.slices, made, strict=True)):
-        left, right = grads[2 * number : 2 * number + 2]
-        entries, own_pairs = _pull(concatenate([*left, *right]).reshape(-1, 2 ** len(own.axes[0])), taken, own, border)
+        parts = list(chain.from_iterable(grads[2 * number : 2 * number + 2]))
+        entries, own_pairs = _pull(concatenate(parts).reshape(-1, 2 ** len(own.axes[0])), taken, own, border)
         pulled.append(entries)
         pairs = pairs if own_pairs is None else own_pairs
     # What no gate has taken has no gradient.
@@ -163,13 +152,18 @@ def pull_slices(
 
 def _pull(grad: Array, made: Made[Array], own: Slice, border: int) -> tuple[Array, Array | None]:
     """The gradients of the gates' entries and of the pairs of start vectors from that of the columns."""
-    if not isinstance(grad, Tensor):
-        return _loop_back(grad, made, own, border)
-    parts = (
-        permute_axes(part, (2,) * len(back), back)
-        for part, back in zip((grad[:border], grad[border:]), own.back, strict=True)
-    )
-    grad = concatenate(list(parts)).reshape(grad.shape)
+    if isinstance(grad, Tensor):
+        back = [_permute_bits(grad[:border], own.back[0]), _permute_bits(grad[border:], own.back[1])]
+        first, others = _pull_tensors(concatenate(back).reshape(grad.shape), made)
+    else:
+        first, others = pull(grad, made.grown, made.even, made.odd, made.last, made.between[0], own.axes, border)
+    if made.pairs is None:
+        return concatenate([first, others]), None
+    first = first.reshape(-1, 4, 1)
+    return concatenate([multiply(first, adjoint(made.pairs)), others]), multiply(adjoint(made.first), first)
+
+
+def _pull_tensors(grad: Array, made: Made[Array]) -> tuple[Array, Array]:
     first, grown = made.grown[0], made.grown[1:]
     count = len(first)
     last: list[Array] = []
@@ -186,34 +180,12 @@ def _pull(grad: Array, made: Made[Array], own: Slice, border: int) -> tuple[Arra
     grad = grad.reshape(count, -1, 8)
     odd: list[Array] = [multiply(adjoint(first), grad)]
     grad = multiply(grad, adjoint(made.odd[:count]))
-    grad, pulled_pairs = _pull_first(grad, made, count)
     even: list[Array] = []
     if layers:
         both = concatenate(layers[::-1]).reshape(-1, 8, 8)
         even = [multiply(both, adjoint(made.odd[count:]))]
         odd.append(multiply(adjoint(made.even), both))
-    parts: list[Array] = [grad]
-    for some in (even, last, odd):
-        parts += some
-    return concatenate(parts), pulled_pairs
-
-
-def _pull_first(grad: Array, made: Made[Array], count: int) -> tuple[Array, Array | None]:
-    """The gradients of what the columns grow from, and of the pairs where there are such."""
-    if made.pairs is None:
-        return grad, None
-    grad = grad.reshape(count, 4, 1)
-    return multiply(grad, adjoint(made.pairs)), multiply(adjoint(made.first), grad)
-
-
-def _loop_back(
-    grad: NumpyArray, made: Made[NumpyArray], own: Slice, border: int
-) -> tuple[NumpyArray, NumpyArray | None]:
-    first, grown = made.grown
-    found = pull_(
-        grad, made.even, made.odd, made.last, _orders(own.axes), border, grown, made.between[0], first[0].size
-    )
-    if made.pairs is None:
-        return found, None
-    pulled, pairs = _pull_first(found[: first.size], made, len(first))
-    return concatenate([pulled, found[first.size :]]), pairs
+    parts: list[Array] = []
+    for own in (even, last, odd):
+        parts += own
+    return grad, concatenate(parts)

@@ -3,28 +3,77 @@ lies in the cache."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from adqc.arrays import NumpyArray
 from adqc.compiled import compiled
 
+# The permutation of a column's axes ahead of the border, and that behind it.
+Axes = tuple[tuple[int, ...], tuple[int, ...]]
 
-@compiled
-def grow_(first: Any, even: Any, odd: Any, last: Any, places: Any, border: int, grown: Any, layers: Any) -> Any:
-    """The columns, (columns, entries).
+
+def grow(
+    first: NumpyArray, even: NumpyArray, odd: NumpyArray, last: NumpyArray, axes: Axes, border: int
+) -> tuple[NumpyArray, NumpyArray, NumpyArray]:
+    """The columns, (columns, entries), their axes permuted; and for :func:`pull` what they grew from and the layers.
 
     Args:
         first: (columns, …, 2): what they grow from.
         even: (layers · columns, 8, 2): the gates of layers 2, 4, ….
         odd: ((layers + 1) · columns, 2, 8): those of layers 1, 3, ….
         last: (columns, 2, 8): those of the last layer where it is an even one; else empty.
-        places: (2, entries): where a column's entries lie in what the products leave, for columns ahead of the border
-            and for those behind it.
+        axes: How axes are permuted.
         border: The first column behind it.
-        grown: (columns, …): gets what each layer makes, one after another.
-        layers: (columns, …): gets what the layers do, (2, 8) or (2, 32) each.
     """
+    count, ends = len(first), len(last) > 0
+    # Entries of a column behind each layer.
+    sizes = [first[0].size * 4 * 16**k for k in range(len(even) // count + 1)]
+    sizes = [first[0].size, *sizes, *[4 * sizes[-1]] * ends]
+    grown = np.empty((count, sum(sizes)), first.dtype)
+    layers = np.empty((count, 16 + 64 * (len(even) // count) + 16 * ends), first.dtype)
+    return _grow_(first, even, odd, last, _orders(axes), border, grown, layers), grown, layers
+
+
+def pull(
+    grad: NumpyArray,
+    grown: Sequence[NumpyArray],
+    even: NumpyArray,
+    odd: NumpyArray,
+    last: NumpyArray,
+    layers: NumpyArray,
+    axes: Axes,
+    border: int,
+) -> tuple[NumpyArray, NumpyArray]:
+    """The gradients of ``first``, flat, and of even, last and odd, one after another; arguments as of :func:`grow`.
+
+    Args:
+        grad: That of the columns.
+        grown: ``first``, and what :func:`grow` has returned for it.
+        even: As above, as what follows.
+        odd: The same.
+        last: The same.
+        layers: What :func:`grow` has returned.
+        axes: As above.
+        border: The same.
+    """
+    first, behind = grown
+    found = _pull_(grad, even, odd, last, _orders(axes), border, behind, layers, first[0].size)
+    return found[: first.size], found[first.size :]
+
+
+@lru_cache(maxsize=64)
+def _orders(axes: Axes) -> NumpyArray:
+    """Where the entries of a column come from when its axes are permuted, (2, entries)."""
+    entries = np.arange(2 ** len(axes[0]), dtype=np.int32).reshape((2,) * len(axes[0]))
+    return np.stack([entries.transpose(own).reshape(-1) for own in axes])
+
+
+@compiled
+def _grow_(first: Any, even: Any, odd: Any, last: Any, places: Any, border: int, grown: Any, layers: Any) -> Any:
     count, size = len(first), first[0].size
     more = len(even) // count
     found = np.empty((count, places.shape[1]), first.dtype)
@@ -68,22 +117,9 @@ def grow_(first: Any, even: Any, odd: Any, last: Any, places: Any, border: int, 
 
 
 @compiled
-def pull_(
+def _pull_(
     grads: Any, even: Any, odd: Any, last: Any, places: Any, border: int, grown: Any, layers: Any, size: int
 ) -> Any:
-    """The gradients of first, even, last and odd, flat, one after another.
-
-    Args:
-        grads: (columns, entries).
-        even: As for :func:`grow_`, as the others.
-        odd: The same.
-        last: The same.
-        places: The same.
-        border: The same.
-        grown: What it has made.
-        layers: The same.
-        size: How many entries of ``first`` a column has.
-    """
     count, entries = grads.shape
     more = len(even) // count
     found = np.empty(count * size + even.size + last.size + odd.size, grads.dtype)

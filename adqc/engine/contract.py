@@ -20,7 +20,7 @@ from adqc.arrays import (
     identity,
     is_many,
     is_plain,
-    is_small,
+    is_soon_multiplied,
     is_traced,
     multiply,
     own_backward,
@@ -55,7 +55,7 @@ def contract(
         return list(_Contract.apply(plan, gates, pairs, scale))  # type: ignore[no-untyped-call]
     if is_many():
         return list(_ContractMany.apply(plan, gates, pairs, scale))  # type: ignore[no-untyped-call]
-    if is_traced() or not is_small(gates, plan.size):
+    if is_traced() or not is_soon_multiplied(gates, plan.size):
         return _contract(gates, plan, pairs, scale)[0]
     arrays = (None if tensor is None else as_array(tensor) for tensor in (pairs, scale))
     with silently():
@@ -273,7 +273,7 @@ class _Contract(torch.autograd.Function):
     def forward(
         ctx: Any, plan: Columns | Train, gates: Tensor, pairs: Tensor | None, scale: Tensor | None
     ) -> tuple[Tensor, ...]:
-        ctx.plan, ctx.fits = plan, is_small(gates, plan.size * (gates.numel() // plan.entries))
+        ctx.plan, ctx.fits = plan, is_soon_multiplied(gates, plan.size * (gates.numel() // plan.entries))
         inputs: list[Any] = [gates, pairs, scale]
         if ctx.fits:
             inputs = [None if tensor is None else as_array(tensor) for tensor in inputs]
@@ -281,7 +281,7 @@ class _Contract(torch.autograd.Function):
         with silently():
             pieces, made, groups, operands = _contract(first, plan, *others)
         ctx.rest = made, groups, operands
-        # What torch holds can be computed again or kept elsewhere, as checkpoints do; arrays are small.
+        # What torch holds can be computed again or kept elsewhere, as checkpoints do; arrays are small then.
         kept = () if ctx.fits else tuple(_flatten(ctx.rest))
         ctx.rest = ctx.rest if ctx.fits else _refill(ctx.rest, iter(range(len(kept))))
         ctx.save_for_backward(gates, pairs, scale, *kept)
