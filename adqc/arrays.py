@@ -26,8 +26,8 @@ Pull = Callable[[NumpyArray], NumpyArray]
 
 # Entries up to which numpy's arrays are faster; from there on torch's threads are.
 SMALL = 2**17
-# The same where most of what is done to them are products, which go to torch one by one where they are large.
-MULTIPLIED = 2**20
+# So many times as many where most of what is done to them are products: large ones go to torch one by one.
+MULTIPLIED = 8
 # Multiply-adds of one product up to which numpy is faster; with more its library takes threads of its own, which get in
 # the way of torch's.
 PRODUCT = 2**18
@@ -77,10 +77,9 @@ def is_small(tensor: Tensor, entries: int) -> bool:
 
 
 def is_soon_multiplied(tensor: Tensor, entries: int) -> bool:
-    """Whether numpy is the faster way for products of so many entries, of which a backward pass keeps the arrays."""
-    if entries > SMALL and is_kept_elsewhere():
-        return False
-    return entries <= MULTIPLIED and is_small(tensor, 0)
+    """Whether numpy is the faster way where most of what is done to so many entries are products."""
+    # A backward pass keeps arrays, where torch's tensors can be made again or kept elsewhere.
+    return is_small(tensor, entries if is_kept_elsewhere() else -(-entries // MULTIPLIED))
 
 
 def is_plain(tensor: Tensor) -> bool:

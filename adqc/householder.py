@@ -22,7 +22,7 @@ def decompose_(whole: Any, gates: Any, upper: Any) -> None:
     # Columns lie side by side here. What is below the diagonal of ``found`` makes the reflections.
     found = np.empty((kept, size), whole.dtype)
     q = np.empty((kept, size), whole.dtype)
-    factors = np.empty(kept, whole.dtype)
+    factors, zero = np.empty(kept, whole.dtype), np.zeros(1, whole.dtype)[0]
     for g in range(count):
         for i in range(size):
             for j in range(kept):
@@ -51,7 +51,7 @@ def decompose_(whole: Any, gates: Any, upper: Any) -> None:
                     found[k, i] -= part * found[j, i]
         for j in range(kept - 1, -1, -1):
             for k in range(j + 1, kept):
-                part = factors[j] * 0
+                part = zero
                 for i in range(j + 1, size):
                     part += found[j, i] * q[k, i]
                 part *= factors[j]

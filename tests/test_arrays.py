@@ -25,6 +25,16 @@ def test_what_runs_where():
     assert not arrays.is_small(torch.zeros(3, device="meta"), 3)
 
 
+def test_more_entries_are_small_where_they_are_multiplied_and_nobody_wants_them_elsewhere():
+    most = arrays.MULTIPLIED * arrays.SMALL
+    assert arrays.is_soon_multiplied(torch.zeros(3), most)
+    assert not arrays.is_soon_multiplied(torch.zeros(3), most + 1)
+    assert not arrays.is_soon_multiplied(torch.zeros(3, device="meta"), 3)
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
+        assert arrays.is_soon_multiplied(torch.zeros(3), arrays.SMALL)
+        assert not arrays.is_soon_multiplied(torch.zeros(3), arrays.SMALL + 1)
+
+
 @pytest.mark.parametrize("small", [0, arrays.SMALL])
 def test_products_of_all_kinds(small, monkeypatch):
     monkeypatch.setattr(arrays, "PRODUCT", small)

@@ -10,7 +10,7 @@ import pennylane as qml
 import pytest
 import torch
 
-from adqc import arrays
+from adqc import arrays, orthogonal
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
 from adqc.gates import WIDE
@@ -153,6 +153,20 @@ def test_of_so_many_columns_only_the_first_counts(size, dtype, monkeypatch):
     seed = torch.randn_like(due)
     a, b = (torch.autograd.grad((one * seed).sum(), given)[0] for one in (found, due))
     torch.testing.assert_close(a, b, rtol=0, atol=1e-12 if dtype == torch.float64 else 1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_few_columns_come_out_as_many_do(dtype, monkeypatch):
+    given = entries(8, 3).to(dtype).requires_grad_()
+    seed = entries(8, 3).to(dtype)
+    found = orthonormalise(given)
+    (grad,) = torch.autograd.grad((found * seed).sum(), given)
+    monkeypatch.setattr(orthogonal, "FEW", 0)
+    due = orthonormalise(given)
+    (grad_due,) = torch.autograd.grad((due * seed).sum(), given)
+    eps = torch.finfo(dtype).eps
+    torch.testing.assert_close(found, due, rtol=0, atol=50 * eps)
+    torch.testing.assert_close(grad, grad_due, rtol=0, atol=1000 * eps * grad_due.abs().max().item())
 
 
 def test_gradients_are_orthogonal_to_every_redundant_direction():

@@ -124,6 +124,7 @@ def _pull_(
     more = len(even) // count
     found = np.empty(count * size + even.size + last.size + odd.size, grads.dtype)
     ends = count * size, count * size + even.size, count * size + even.size + last.size
+    zero = np.zeros(1, grads.dtype)[0]
     grad, own, layer_here = np.empty(entries, grads.dtype), np.empty(64, grads.dtype), np.empty(64, grads.dtype)
     for c in range(count):
         column, own_places = grads[c], places[int(c >= border)]
@@ -148,7 +149,7 @@ def _pull_(
                     second_own[k] += right * one[k] + next_right * other[k]
             # What has been read may be written over.
             for i in range(rows):
-                one, left, right = grad[i * width : (i + 1) * width], own[0] * 0, own[0] * 0
+                one, left, right = grad[i * width : (i + 1) * width], zero, zero
                 for k in range(width):
                     left += one[k] * first_layer[k].conjugate()
                     right += one[k] * second_layer[k].conjugate()
@@ -163,13 +164,13 @@ def _pull_(
                 block = (layer - 1) * count + c
                 for a in range(8):
                     for s in range(2):
-                        part = own[0] * 0
+                        part = zero
                         for b in range(8):
                             part += own[8 * a + b] * odd[layer * count + c, s, b].conjugate()
                         found[ends[0] + 16 * block + 2 * a + s] = part
                 for s in range(2):
                     for b in range(8):
-                        part = own[0] * 0
+                        part = zero
                         for a in range(8):
                             part += even[block, a, s].conjugate() * own[8 * a + b]
                         found[ends[2] + 16 * (block + count) + 8 * s + b] = part

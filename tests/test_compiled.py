@@ -1,0 +1,52 @@
+"""Loops as machine code: compiled once for each type, with or without a folder to keep them in."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+import pytest
+
+from adqc.compiled import compiled
+
+
+def add_up(items):
+    total = items[0] * 0
+    for item in items:
+        total += item
+    return total
+
+
+def test_it_is_the_function_in_every_type():
+    loop = compiled(add_up)
+    assert loop.__name__ == "add_up"
+    # The last one is lost in single precision.
+    items = np.array([2**24, 1])
+    assert loop(items.astype(np.float32)) == 2**24
+    assert loop(items.astype(np.float64)) == 2**24 + 1
+    assert loop(items * 1j) == (2**24 + 1) * 1j
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_is_no_number_stays_so(bad):
+    found = compiled(add_up)(np.array([1.0, bad, 2.0]))
+    assert np.isnan(found) if math.isnan(bad) else found == bad
+
+
+def test_where_nothing_can_be_written_it_is_compiled_each_time(monkeypatch):
+    asked = []
+    njit = numba.njit
+
+    def refuse(cache=False, **options):
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function 'add_up': no locator available")
+        return njit(**options)
+
+    monkeypatch.setattr(numba, "njit", refuse)
+    loop = compiled(add_up)
+    assert not asked, "nothing is compiled ahead of the first call"
+    assert loop(np.ones(3)) == 3
+    assert loop(np.ones(4)) == 4
+    assert asked == [True, False]
