@@ -12,7 +12,7 @@ from adqc.compiled import compiled
 
 
 def add_up(items):
-    total = items[0] * 0
+    total = np.zeros(1, items.dtype)[0]
     for item in items:
         total += item
     return total
