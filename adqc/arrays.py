@@ -29,8 +29,9 @@ SMALL = 2**17
 # So many times as many where most of what is done to them are products: large ones go to torch one by one.
 MULTIPLIED = 8
 # Multiply-adds of one product up to which numpy is faster; with more its library takes threads of its own, which get in
-# the way of torch's.
-PRODUCT = 2**18
+# the way of torch's: that costs milliseconds. Of complex numbers it does so from a quarter as many on, of a matrix and a
+# vector from one in so many.
+PRODUCT, VECTOR = 2**18, 32
 # A shared side up to which a product is made in blocks of so many rows, and a sum over a long side in parts of so many
 # entries: the library that torch calls takes longer for it as one product, see row 3 of the benchmarks.
 THIN, ROWS, PART = 8, 8, 256
@@ -207,10 +208,17 @@ def multiply(left: Array, right: Array) -> Array:
     """``left @ right``, of matrices or of as many matrices each; where there is but one it serves all."""
     if isinstance(left, Tensor):
         return torch.bmm(left, right) if left.ndim == 3 and len(left) == len(right) else left @ right
-    if left.size * right.shape[-1] <= PRODUCT and right.size * left.shape[-2] <= PRODUCT:
+    if is_single(max(left.size * right.shape[-1], right.size * left.shape[-2]), left, right):
         # One product alone takes half as long to call.
         return left.dot(right) if left.ndim == right.ndim == 2 else left @ right
     return multiply_tensors(torch.from_numpy(left), torch.from_numpy(right)).numpy()
+
+
+def is_single(count: int, left: NumpyArray, right: NumpyArray) -> bool:
+    """Whether numpy makes products of so many multiply-adds in a single thread."""
+    if left.shape[-2] == 1 or right.shape[-1] == 1:
+        count *= VECTOR
+    return count <= PRODUCT if left.dtype.kind == right.dtype.kind == "f" else 4 * count < PRODUCT
 
 
 def multiply_tensors(left: Tensor, right: Tensor) -> Tensor:
