@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adqc.arrays import Numbers, NumpyArray, Pull, fixed
+from adqc.arrays import Numbers, NumpyArray, Pull, fixed, multiply
 from adqc.pauli import LEFT_WORDS, ODD_Y, PAULI_WORDS, RIGHT_WORDS, units
 
 # (-1)^k / (2k)! and (-1)^k / (2k + 1)!: cos x and sin x / x as series in x², to all digits below x = 1.
@@ -70,10 +70,10 @@ def so4_arrays(params: NumpyArray) -> tuple[NumpyArray, Pull]:
     cos, over = np.cos(angle), _sine_over(angle)
     quaternions = np.concatenate([cos, over * axes], axis=-1)
     left, right = quaternions[:, 0], quaternions[:, 1]
-    gates = ((left[:, :, None] * right[:, None, :]).reshape(-1, 16) @ products).reshape(-1, 4, 4)
+    gates = multiply((left[:, :, None] * right[:, None, :]).reshape(-1, 16), products).reshape(-1, 4, 4)
 
     def pull(grad: NumpyArray) -> NumpyArray:
-        pairs = (grad.reshape(-1, 16) @ products.T).reshape(-1, 4, 4)
+        pairs = multiply(grad.reshape(-1, 16), products.T).reshape(-1, 4, 4)
         sides = [(pairs @ right[:, :, None])[..., 0], (left[:, None] @ pairs)[:, 0]]
         own = np.stack(sides, axis=1)
         along = (own[..., 1:] * axes).sum(-1, keepdims=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch.autograd import forward_ad
@@ -33,6 +34,23 @@ def test_more_entries_are_small_where_they_are_multiplied_and_nobody_wants_them_
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
         assert arrays.is_soon_multiplied(torch.zeros(3), arrays.SMALL)
         assert not arrays.is_soon_multiplied(torch.zeros(3), arrays.SMALL + 1)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "dtype", "most"),
+    [
+        (((64, 64), (64, 64)), np.float32, 2**18),
+        (((8, 64, 64), (64, 64)), np.float64, 2**18),
+        (((64, 32), (32, 32)), np.complex64, 2**16 - 1),
+        (((128, 64), (64, 1)), np.float32, 2**13),
+        (((1, 64), (64, 128)), np.float64, 2**13),
+        (((128, 64), (64, 1)), np.complex128, 2**11 - 1),
+    ],
+)
+def test_what_numpy_multiplies_in_one_thread(shapes, dtype, most):
+    left, right = (np.zeros(shape, dtype) for shape in shapes)
+    assert arrays.is_single(most, left, right)
+    assert not arrays.is_single(most + 1, left, right)
 
 
 @pytest.mark.parametrize("small", [0, arrays.SMALL])
