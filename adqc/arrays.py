@@ -29,8 +29,8 @@ SMALL = 2**17
 # So many times as many where most of what is done to them are products: large ones go to torch one by one.
 MULTIPLIED = 8
 # Multiply-adds of one product up to which numpy is faster; with more its library takes threads of its own, which get in
-# the way of torch's: that costs milliseconds. Of complex numbers it does so from a quarter as many on, of a matrix and a
-# vector from one in so many.
+# the way of torch's: that costs milliseconds. Of complex numbers it does so from a quarter as many on, and of a matrix
+# and a vector from one in so many.
 PRODUCT, VECTOR = 2**18, 32
 # A shared side up to which a product is made in blocks of so many rows, and a sum over a long side in parts of so many
 # entries: the library that torch calls takes longer for it as one product, see row 3 of the benchmarks.
