@@ -12,7 +12,7 @@ import torch
 
 def describe(threads: int) -> dict[str, object]:
     """Machine and versions, for the JSON."""
-    packages = ("adqc", "torch", "pennylane", "quimb", "cotengra", "numpy", "tensorly", "tensorly-torch")
+    packages = ("adqc", "torch", "pennylane", "quimb", "cotengra", "numpy", "numba", "tensorly", "tensorly-torch")
     packages += ("tensorcircuit-ng", "pyqtorch", "deepquantum")
     versions = {}
     for name in packages:
