@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from adqc.arrays import Numbers, NumpyArray, Pull, as_array, is_plain, is_small, own_backward
 from adqc.householder import decompose_, pull_back_
 
-# Columns up to which loops of our own are no slower than LAPACK, and faster where other layers fill the caches.
+# Columns up to which loops of our own are no slower than LAPACK, and within a network faster.
 FEW = 8
 
 
@@ -115,7 +115,7 @@ def _decompose(whole: NumpyArray, rows: int) -> tuple[NumpyArray, NumpyArray, Pu
 
 def _decompose_many(whole: NumpyArray, rows: int) -> tuple[NumpyArray, NumpyArray, Pull]:
     """The same for many columns, by LAPACK, which works on blocks of them."""
-    # Not numpy's, whose LAPACK rounds otherwise than torch's: under torch.func gates shall come out the same.
+    # Not numpy's, whose LAPACK rounds otherwise than torch's: under torch.func gates come out the same.
     q, r = (part.numpy() for part in torch.linalg.qr(torch.from_numpy(whole)))
     diagonal = r.diagonal(axis1=-2, axis2=-1)
     signs = np.copysign(diagonal.dtype.type(1), diagonal)
