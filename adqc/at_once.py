@@ -56,19 +56,19 @@ class Part(NamedTuple):
     """What one circuit has in a step of autograd.
 
     Args:
-        make: What of its gates and scale is made: some arrays, and what makes the gradients of the two of theirs.
-        in_steps: The same as tensors, as a function of the two that has gradients of any order.
-        gates: (P,), as ``wall.gates``.
-        scale: (), as ``wall.scale``.
+        make: What of its tensors, as arrays, is made: some arrays, and what makes the tensors' gradients of theirs.
+        in_steps: The same as tensors, as a function that has gradients of any order.
+        tensors: Its gates, its scale, and the product state where it begins with one.
     """
 
-    make: Callable[[NumpyArray, NumpyArray], tuple[Many, Callable[[Many], Many]]]
-    in_steps: Callable[[Tensor, Tensor], Sequence[Tensor]]
-    gates: Tensor
-    scale: Tensor
+    make: Callable[..., tuple[Many, Callable[[Many], Many]]]
+    in_steps: Callable[..., Sequence[Tensor]]
+    tensors: tuple[Tensor, ...]
 
 
-def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> Tensor | None:
+def build_at_once(
+    wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: Tensor | None = None
+) -> Tensor | None:
     """What the wall's state holds, cropped, or the weight where that is but another shape of it; None where the circuit
     is not small, or somebody looks on.
 
@@ -77,6 +77,7 @@ def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> 
         gates: (P,), as ``wall.gates``.
         scale: (), as ``wall.scale``.
         route: One of :data:`adqc.config.ROUTES`.
+        state: (Q, 2), as ``wall.state``.
 
     Returns:
         A tensor of ``wall.layout.shape``, or of ``wall.shape`` where there are no frequencies.
@@ -84,16 +85,16 @@ def build_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> 
     Raises:
         MemoryError: If it would not fit in memory.
     """
-    part = find_part(wall, gates, scale, route)
+    part = find_part(wall, gates, scale, route, state)
     return None if part is None else run_parts([part])[0]
 
 
-def find_part(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> Part | None:
+def find_part(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: Tensor | None = None) -> Part | None:
     """How :func:`build_at_once` builds it, for :func:`run_parts`; arguments, None and errors as there."""
-    if route not in ROUTES or not _is_small(wall, gates, scale):
+    if route not in ROUTES or not _is_small(wall, gates, scale, state):
         return None
     plan = make_plan(wall.wiring, wall.layout, route)
-    if (plan.join is not None and plan.join.in_blocks) or not _fits(plan.head, gates):
+    if (plan.join is not None and plan.join.in_blocks) or not _fits(plan.head, gates, state):
         return None
     # Of a whole state's blocks so much is kept that whoever wants it elsewhere shall have it.
     if plan.tail is not None and (is_kept_elsewhere() or is_large(plan.tail.pieces[0], gates.element_size())):
@@ -101,40 +102,47 @@ def find_part(wall: BrickWall, gates: Tensor, scale: Tensor, route: str) -> Part
     check_memory(wall.layout, gates)
     shape = wall.shape if wall.config.frequencies is None else wall.layout.shape
 
-    def in_steps(gates: Tensor, scale: Tensor) -> Sequence[Tensor]:
-        return (wall.build_in_steps(gates, scale).reshape(shape),)
+    def in_steps(gates: Tensor, scale: Tensor, state: Tensor | None = None) -> Sequence[Tensor]:
+        return (wall.build_in_steps(gates, scale, state).reshape(shape),)
 
     ending = partial(_join, join=plan.join, tail=plan.tail, layout=wall.layout, shape=shape)
-    return Part(partial(_make, wall, plan.head, plan.first, plan.peeled, ending), in_steps, gates, scale)
+    make = partial(_make, wall, plan.head, plan.first, plan.peeled, ending)
+    return Part(make, in_steps, (gates, scale) if state is None else (gates, scale, state))
 
 
-def pieces_at_once(wall: BrickWall, gates: Tensor, scale: Tensor, chain: Chain) -> Sequence[Tensor] | None:
+def pieces_at_once(
+    wall: BrickWall, gates: Tensor, scale: Tensor, chain: Chain, state: Tensor | None = None
+) -> Sequence[Tensor] | None:
     """The matrices that :func:`adqc.engine.apply.apply_chain` takes; arguments and None as above."""
-    if not _is_small(wall, gates, scale) or not _fits(chain.program, gates):
+    if not _is_small(wall, gates, scale, state) or not _fits(chain.program, gates, state):
         return None
     make = partial(_make, wall, chain.program, len(wall.wiring.gates), (), partial(_cut, chain=chain))
-    return run_parts([Part(make, partial(wall.pieces_in_steps, chain), gates, scale)])
+    tensors = (gates, scale) if state is None else (gates, scale, state)
+    return run_parts([Part(make, partial(wall.pieces_in_steps, chain), tensors)])
 
 
 def run_parts(parts: Sequence[Part]) -> Sequence[Tensor]:
     """What all parts make, in one step of autograd."""
     if torch.is_grad_enabled():
-        tensors = [tensor for part in parts for tensor in (part.gates, part.scale)]
+        tensors = [tensor for part in parts for tensor in part.tensors]
         found: Sequence[Tensor] = _AtOnce.apply(parts, *tensors)  # type: ignore[no-untyped-call]
         return found
-    made = [part.make(as_array(part.gates), as_array(part.scale))[0] for part in parts]
+    made = [part.make(*map(as_array, part.tensors))[0] for part in parts]
     return [torch.from_numpy(own) for found in made for own in found]
 
 
-def _fits(plan: object, gates: Tensor) -> TypeGuard[Columns | Train | None]:
-    return plan is None or (isinstance(plan, (Columns, Train)) and is_soon_multiplied(gates, plan.size))
+def _fits(plan: object, gates: Tensor, state: Tensor | None) -> TypeGuard[Columns | Train | None]:
+    # Only columns take a product state as it is.
+    if isinstance(plan, Columns) or (isinstance(plan, Train) and state is None):
+        return is_soon_multiplied(gates, plan.size)
+    return plan is None and state is None
 
 
-def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor) -> bool:
-    # What begins with a product state of its own has gradients for that, too.
-    if wall.family.arrays is None or wall.state is not None or is_traced() or gates.dtype != scale.dtype:
+def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor, state: Tensor | None) -> bool:
+    if wall.family.arrays is None or is_traced() or gates.dtype not in (torch.float32, torch.float64):
         return False
-    return gates.dtype in (torch.float32, torch.float64) and is_small(gates, gates.numel()) and is_plain(scale)
+    others = (scale,) if state is None else (scale, state)
+    return is_small(gates, gates.numel()) and all(one.dtype == gates.dtype and is_plain(one) for one in others)
 
 
 def _join(
@@ -184,26 +192,28 @@ def _make(
     ending: Ending,
     gates: NumpyArray,
     scale: NumpyArray,
+    state: NumpyArray | None = None,
 ) -> tuple[Many, Callable[[Many], Many]]:
-    """What the ending makes of the circuit, and what makes the gradients of gates and scale of its own."""
+    """What the ending makes of the circuit, and what makes the gradients of gates, scale and state of its own."""
     with silently():
         matrices, pull_params = _make_gates(wall, gates)
         if wall.every > 1 and isinstance(plan, Train):
             plan = narrow_train(plan, wall.every)
         elif wall.every > 1:
             matrices, pull_params = _fill_up(matrices, pull_params, wall.every)
-        pieces, pull_head = _contract(matrices[:first], plan, scale.reshape(1))
+        pieces, pull_head = _contract(matrices[:first], plan, scale.reshape(1), state)
         late = np.concatenate([matrices[list(peeled)], matrices[first:]]) if peeled else matrices[first:]
         found, pull_found = ending(pieces, late)
 
     def pull(grads: Many) -> Many:
         with silently():
             own_pieces, behind = pull_found(grads)
-            own, own_scale = pull_head(own_pieces)
+            own, own_scale, *own_state = pull_head(own_pieces)
             if peeled:
                 # The head has left them alone.
                 own[list(peeled)], behind = behind[: len(peeled)], behind[len(peeled) :]
-            return pull_params(np.concatenate([own, behind]) if len(behind) else own), own_scale.reshape(scale.shape)
+            own = np.concatenate([own, behind]) if len(behind) else own
+            return pull_params(own), own_scale.reshape(scale.shape), *own_state
 
     return found, pull
 
@@ -231,10 +241,10 @@ def _fill_up(matrices: NumpyArray, pull: Pull, every: int) -> tuple[NumpyArray, 
 
 
 def _contract(
-    gates: NumpyArray, plan: Columns | Train | None, scale: NumpyArray
-) -> tuple[Many, Callable[[Many], tuple[NumpyArray, NumpyArray]]]:
+    gates: NumpyArray, plan: Columns | Train | None, scale: NumpyArray, state: NumpyArray | None
+) -> tuple[Many, Callable[[Many], Many]]:
     """The pieces, where there are any; or the scale alone, which a tail begins with."""
-    return ((scale,), lambda grads: (gates, grads[0])) if plan is None else contract_arrays(gates, plan, scale)
+    return ((scale,), lambda grads: (gates, grads[0])) if plan is None else contract_arrays(gates, plan, scale, state)
 
 
 class _AtOnce(torch.autograd.Function):
@@ -243,24 +253,23 @@ class _AtOnce(torch.autograd.Function):
         # What nobody has used has no gradient, as if it had been made alone.
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
-        arrays = _pairs([as_array(tensor) for tensor in tensors])
-        made = [part.make(*own) for part, own in zip(parts, arrays, strict=True)]
+        made = [part.make(*map(as_array, part.tensors)) for part in parts]
         ctx.parts = [
-            (pull, part.in_steps, [own.shape for own in found]) for part, (found, pull) in zip(parts, made, strict=True)
+            (pull, part.in_steps, len(part.tensors), [own.shape for own in found])
+            for part, (found, pull) in zip(parts, made, strict=True)
         ]
         return tuple(torch.from_numpy(own) for found, _ in made for own in found)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        tensors, given = _pairs(ctx.saved_tensors), iter(grads)
+        tensors, needs, given = iter(ctx.saved_tensors), iter(ctx.needs_input_grad[1:]), iter(grads)
         create = torch.is_grad_enabled()
         pulled: list[Tensor | None] = []
-        for (pull, in_steps, shapes), own, asked in zip(
-            ctx.parts, tensors, _pairs(ctx.needs_input_grad[1:]), strict=True
-        ):
+        for pull, in_steps, count, shapes in ctx.parts:
+            own, asked = list(islice(tensors, count)), list(islice(needs, count))
             some = list(islice(given, len(shapes)))
             if not any(asked) or all(seed is None for seed in some):
-                pulled += (None, None)
+                pulled += [None] * count
                 continue
             seeds = [
                 own[0].new_zeros(shape) if seed is None else seed for seed, shape in zip(some, shapes, strict=True)
@@ -275,7 +284,3 @@ class _AtOnce(torch.autograd.Function):
             again = iter(pull_again(found, needed, seeds, create_graph=create))
             pulled += (next(again) if need else None for need in asked)
         return None, *pulled
-
-
-def _pairs(items: Sequence[Any]) -> list[tuple[Any, Any]]:
-    return list(zip(items[::2], items[1::2], strict=True))

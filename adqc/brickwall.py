@@ -249,7 +249,7 @@ class BrickWall(nn.Module):
             return found.to(self.scale.dtype)
 
     def _build_state(self, gates: Tensor, scale: Tensor, state: Tensor | None, route: str) -> Tensor:
-        found = build_at_once(self, gates, scale, route)
+        found = build_at_once(self, gates, scale, route, state)
         return self.build_in_steps(gates, scale, state, route=route) if found is None else found
 
     def build_in_steps(
@@ -293,14 +293,16 @@ class BrickWall(nn.Module):
             of the parameters.
         """
         with without_autocast(self.scale.device.type):
-            found = pieces_at_once(self, self.gates, self.scale, chain)
-            return self.pieces_in_steps(chain, self.gates, self.scale) if found is None else found
+            found = pieces_at_once(self, self.gates, self.scale, chain, self.state)
+            return self.pieces_in_steps(chain, self.gates, self.scale, self.state) if found is None else found
 
-    def pieces_in_steps(self, chain: Chain, gates: Tensor, scale: Tensor) -> Sequence[Tensor]:
+    def pieces_in_steps(
+        self, chain: Chain, gates: Tensor, scale: Tensor, state: Tensor | None = None
+    ) -> Sequence[Tensor]:
         """The same without :mod:`adqc.at_once`, as a function of these numbers."""
         matrices = self._matrices(gates)
         check_memory(self.layout, matrices, entries=chain.size)
-        start = None if self.state is None else self.state.to(matrices.dtype)
+        start = None if state is None else state.to(matrices.dtype)
         pieces = run_program(matrices, chain.program, start, scale.to(matrices.real.dtype), unitary=self.family.unitary)
         return [piece.to(scale.dtype) for piece in as_matrices(pieces, chain)]
 

@@ -22,12 +22,6 @@ from adqc.special_orthogonal import so4_arrays, so4_matrices
 
 Operations = Callable[[Any, Any], Any]
 
-_ARRAYS = (
-    (cartan_matrices, cartan_arrays),
-    (so4_matrices, so4_arrays),
-    (orthogonal_matrices, stored_arrays),
-)
-
 
 def _uniform_angles(fresh: Tensor, parameters: int, generator: torch.Generator | None) -> Tensor:
     return (
@@ -271,6 +265,10 @@ def _free_matrices(params: Tensor) -> Tensor:
     return gates
 
 
+def _free_arrays(params: NumpyArray) -> tuple[NumpyArray, Pull]:
+    return params.reshape(-1, 4, 4), lambda grad: grad.reshape(-1, 16)
+
+
 def _free_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
     return so4_matrices(_so4_start(fresh, generator)).flatten(1)
 
@@ -309,6 +307,12 @@ WIDE = tuple(
         columns=True,
     )
     for sites in (3, 4, 5, 6)
+)
+_ARRAYS = (
+    (cartan_matrices, cartan_arrays),
+    (so4_matrices, so4_arrays),
+    (_free_matrices, _free_arrays),
+    (orthogonal_matrices, stored_arrays),
 )
 FAMILIES = {family.name: family for family in (CARTAN, SO4, CARTAN_SU4, SU4, FREE, *WIDE)}
 

@@ -129,7 +129,7 @@ def _generate_alike(walls: Sequence[BrickWall]) -> None:
 
 
 def _generate_one_by_one(walls: Sequence[BrickWall]) -> None:
-    found = [(wall, find_part(wall, wall.gates, wall.scale, wall.config.route)) for wall in walls]
+    found = [(wall, find_part(wall, wall.gates, wall.scale, wall.config.route, wall.state)) for wall in walls]
     parts = [(wall, part) for wall, part in found if part is not None]
     if len(parts) < 2:
         return

@@ -26,14 +26,22 @@ def make(gate="cartan", shape=(12, 20), dtype=torch.float64, **options):
     return wall
 
 
+def numbers(wall):
+    return [own for own in (wall.gates, wall.scale, wall.state) if own is not None]
+
+
 def build(wall):
-    return build_at_once(wall, wall.gates, wall.scale, wall.config.route)
+    return build_at_once(wall, wall.gates, wall.scale, wall.config.route, wall.state)
 
 
 CASES = [
     *((name, (12, 20), {}) for name in WITH_ARRAYS if name != "o64"),
     ("o64", (12, 20, 3), {}),
     ("cartan", (7,), {"depth": 3}),
+    ("free", (100,), {"depth": 3}),
+    ("free", (3, 5, 6), {"depth": 6, "layout": "rows-first"}),
+    ("free", (64, 64), {"depth": 8}),
+    ("free", (60, 40), {"depth": 13}),
     ("cartan", (3, 5, 6), {"depth": 5, "layout": "rows-first"}),
     ("cartan", (33, 9), {"depth": 2, "layout": "grouped"}),
     ("cartan", (64, 64), {"depth": 6}),
@@ -61,19 +69,17 @@ def test_values_and_gradients_are_the_oracles(gate, shape, options):
     assert found.shape == due.shape == shape
     assert (found - due).abs().max() < 1e-12
     seed = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    for own, expected in zip(
-        *(torch.autograd.grad(y, [wall.gates, wall.scale], seed) for y in (found, due)), strict=True
-    ):
+    for own, expected in zip(*(torch.autograd.grad(y, numbers(wall), seed) for y in (found, due)), strict=True):
         torch.testing.assert_close(own, expected, rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("gate", ["cartan", "o8"])
+@pytest.mark.parametrize("gate", ["cartan", "free", "o8"])
 def test_what_cannot_be_done_at_once_is_done_in_steps(gate):
     wall = make(gate)
-    params = [wall.gates, wall.scale]
+    params = numbers(wall)
     # Second derivatives, and gradients that come in batches.
     assert torch.autograd.gradgradcheck(
-        lambda gates, scale: build_at_once(wall, gates, scale, "auto"),
+        lambda gates, scale, *state: build_at_once(wall, gates, scale, "auto", *state),
         [value.detach().clone().requires_grad_() for value in params],
     )
     seeds = torch.randn(3, 12, 20, dtype=torch.float64)
@@ -97,7 +103,7 @@ def test_who_looks_on_sees_plain_functions():
     "wall",
     [
         make("su4"),
-        make(dataclasses.replace(FAMILIES["cartan"], name="with a start state", unitary=False)),
+        make(dataclasses.replace(FAMILIES["o8"], name="o8 with a start state", unitary=False)),
         make(route="fused"),
         make(route="gates"),
         make(dtype=torch.bfloat16),
@@ -173,21 +179,22 @@ def test_it_is_what_a_small_circuit_takes(monkeypatch):
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("gate", ["cartan", "o8"])
+@pytest.mark.parametrize("gate", ["cartan", "free", "o8"])
 @pytest.mark.parametrize("layout", ["rows-first", "interleaved"])
 @pytest.mark.parametrize("batch", [1, 300])
 def test_pieces_and_their_gradients_are_those_made_in_steps(gate, layout, batch):
     options = {"depth": 1, "wiring": "staircase"} if gate == "o8" else {"depth": 3}
     wall = make(gate, (12, 20), layout=layout, **options)
     chain = find_chain(wall, batch, use="linear", kept=False)
-    params = [wall.gates, wall.scale]
-    found, due = pieces_at_once(wall, *params, chain), wall.pieces_in_steps(chain, *params)
+    params = numbers(wall)
+    found = pieces_at_once(wall, wall.gates, wall.scale, chain, wall.state)
+    due = wall.pieces_in_steps(chain, *params)
     seeds = [torch.randn_like(piece) for piece in due]
     for own, expected in zip(found, due, strict=True):
         torch.testing.assert_close(own, expected, rtol=0, atol=1e-12)
     for own, expected in zip(*(torch.autograd.grad(pieces, params, seeds) for pieces in (found, due)), strict=True):
         torch.testing.assert_close(own, expected, rtol=0, atol=1e-11)
     assert torch.autograd.gradgradcheck(
-        lambda gates, scale: tuple(pieces_at_once(wall, gates, scale, chain)),
+        lambda gates, scale, *state: tuple(pieces_at_once(wall, gates, scale, chain, *state)),
         [value.detach().clone().requires_grad_() for value in params],
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,26 +72,43 @@ def _pair_up(start: Tensor, columns: Columns) -> Tensor:
 
 
 def contract_arrays(
-    gates: NumpyArray, plan: Columns | Train, scale: NumpyArray
-) -> tuple[list[NumpyArray], Callable[[Sequence[NumpyArray]], tuple[NumpyArray, NumpyArray]]]:
+    gates: NumpyArray, plan: Columns | Train, scale: NumpyArray, state: NumpyArray | None = None
+) -> tuple[list[NumpyArray], Callable[[Sequence[NumpyArray]], Sequence[NumpyArray]]]:
     """All pieces, on arrays.
 
     Args:
         gates: (G, 2^k, 2^k).
-        plan: How they are contracted.
+        plan: How they are contracted; columns where there is a product state to begin with.
         scale: (1,), multiplies the first piece.
+        state: (Q, 2), the product state; None for |0…0>.
 
     Returns:
-        The pieces, as of :func:`contract`, and what makes the gradients of gates and scale of theirs.
+        The pieces, as of :func:`contract`, and what makes the gradients of gates, scale and state of theirs.
     """
-    pieces, made, groups, operands = _contract(gates, plan, None, scale)
+    pairs = None
+    if state is not None:
+        assert isinstance(plan, Columns), "asked of columns only"
+        left, right = _split_pairs(state, plan)
+        pairs = (left[:, :, None] * right[:, None]).reshape(-1, 4, 1)
+    pieces, made, groups, operands = _contract(gates, plan, pairs, scale)
 
-    def pull(grads: Sequence[NumpyArray]) -> tuple[NumpyArray, NumpyArray]:
-        pulled, _, pulled_scale = _pull_all(grads, plan, (made, groups, operands), scale=True)
+    def pull(grads: Sequence[NumpyArray]) -> Sequence[NumpyArray]:
+        pulled, own_pairs, pulled_scale = _pull_all(grads, plan, (made, groups, operands), scale=True)
         assert pulled_scale is not None, "a scale was given"
-        return pulled.reshape(gates.shape), pulled_scale
+        if state is None or own_pairs is None:
+            return pulled.reshape(gates.shape), pulled_scale
+        own = own_pairs.reshape(-1, 2, 2)
+        sides = np.stack([(own * right[:, None]).sum(2), (own * left[:, :, None]).sum(1)], axis=1)
+        return pulled.reshape(gates.shape), pulled_scale, sides.reshape(-1, 2)[: len(state)]
 
     return pieces, pull
+
+
+def _split_pairs(state: NumpyArray, columns: Columns) -> tuple[NumpyArray, NumpyArray]:
+    """The start vectors of each column's first site, and those of its second one; |0> beyond the last site."""
+    beyond = np.eye(2, dtype=state.dtype)[: columns.sites % 2]
+    whole = np.concatenate([state, beyond])
+    return whole[::2], whole[1::2]
 
 
 def as_halves(pieces: Sequence[Array]) -> tuple[Array, Array]:
