@@ -23,6 +23,9 @@ def make(gate="cartan", shape=(12, 20), dtype=torch.float64, **options):
     wall = adqc.BrickWall(shape, adqc.Circuit(gate=gate, **options), generator=generator, dtype=dtype)
     with torch.no_grad():
         wall.scale.fill_(1.75)
+        if wall.state is not None:
+            # Of |0> on all sites many a mistake would go unseen.
+            wall.state.normal_(generator=generator)
     return wall
 
 
