@@ -17,6 +17,7 @@ from adqc.arrays import (
     adjoint,
     as_array,
     as_tensor,
+    concatenate,
     fixed,
     identity,
     is_many,
@@ -32,7 +33,6 @@ from adqc.arrays import (
     take_rows,
     turn,
 )
-from adqc.constants import constant
 from adqc.engine.arrange import permute_axes
 from adqc.engine.column_blocks import Made, build_slices, pull_slices
 from adqc.engine.columns import Columns
@@ -49,7 +49,7 @@ def contract(
         if isinstance(plan, Train):
             gates = absorb(gates, start.to(gates.dtype), plan)
         else:
-            pairs = _pair_up(start, plan)
+            pairs = _pair_up(*_split_pairs(start, plan))
     # numpy makes plain numbers of arrays without axes.
     scale = None if scale is None else scale.reshape(1)
     if own_backward():
@@ -63,12 +63,16 @@ def contract(
         return [torch.from_numpy(piece) for piece in _contract(as_array(gates), plan, *arrays)[0]]
 
 
-def _pair_up(start: Tensor, columns: Columns) -> Tensor:
-    """The start vectors of each column's two sites as one, (columns, 4, 1)."""
-    if columns.sites % 2:
-        start = torch.cat([start, constant(((1.0, 0.0),), start)])
-    pair = start.reshape(columns.count, 2, 2)
-    return (pair[:, 0, :, None] * pair[:, 1, None, :]).reshape(columns.count, 4, 1)
+def _split_pairs(start: Array, columns: Columns) -> tuple[Array, Array]:
+    """The start vectors of each column's first site, and those of its second one; |0> beyond the last site."""
+    whole = concatenate([start, fixed(BEYOND, start)]) if columns.sites % 2 else start
+    pairs = whole.reshape(columns.count, 2, 2)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _pair_up(left: Array, right: Array) -> Array:
+    """Both start vectors of a column as one, (columns, 4, 1)."""
+    return (left[:, :, None] * right[:, None]).reshape(-1, 4, 1)
 
 
 def contract_arrays(
@@ -89,7 +93,7 @@ def contract_arrays(
     if state is not None:
         assert isinstance(plan, Columns), "asked of columns only"
         left, right = _split_pairs(state, plan)
-        pairs = (left[:, :, None] * right[:, None]).reshape(-1, 4, 1)
+        pairs = _pair_up(left, right)
     pieces, made, groups, operands = _contract(gates, plan, pairs, scale)
 
     def pull(grads: Sequence[NumpyArray]) -> Sequence[NumpyArray]:
@@ -104,19 +108,14 @@ def contract_arrays(
     return pieces, pull
 
 
-def _split_pairs(state: NumpyArray, columns: Columns) -> tuple[NumpyArray, NumpyArray]:
-    """The start vectors of each column's first site, and those of its second one; |0> beyond the last site."""
-    beyond = np.eye(2, dtype=state.dtype)[: columns.sites % 2]
-    whole = np.concatenate([state, beyond])
-    return whole[::2], whole[1::2]
-
-
 def as_halves(pieces: Sequence[Array]) -> tuple[Array, Array]:
     """The two pieces of a cut as matrices: (outputs, bonds) and (bonds, outputs)."""
     left, right = pieces
     return left.reshape(left.shape[1:]), right.reshape(right.shape[:2])
 
 
+# What a site holds that is none.
+BEYOND = Numbers((1.0, 0.0))
 _NO_TRAIN = "a train has no outputs beyond the last site"
 # For each group of steps its matrices (an array of all or one for each step; of many walls those of all in each), and
 # for each piece what each step multiplied.
