@@ -107,7 +107,7 @@ def find_part(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: 
 
     ending = partial(_join, join=plan.join, tail=plan.tail, layout=wall.layout, shape=shape)
     make = partial(_make, wall, plan.head, plan.first, plan.peeled, ending)
-    return Part(make, in_steps, (gates, scale) if state is None else (gates, scale, state))
+    return Part(make, in_steps, _given(gates, scale, state))
 
 
 def pieces_at_once(
@@ -117,8 +117,11 @@ def pieces_at_once(
     if not _is_small(wall, gates, scale, state) or not _fits(chain.program, gates, state):
         return None
     make = partial(_make, wall, chain.program, len(wall.wiring.gates), (), partial(_cut, chain=chain))
-    tensors = (gates, scale) if state is None else (gates, scale, state)
-    return run_parts([Part(make, partial(wall.pieces_in_steps, chain), tensors)])
+    return run_parts([Part(make, partial(wall.pieces_in_steps, chain), _given(gates, scale, state))])
+
+
+def _given(gates: Tensor, scale: Tensor, state: Tensor | None) -> tuple[Tensor, ...]:
+    return (gates, scale) if state is None else (gates, scale, state)
 
 
 def run_parts(parts: Sequence[Part]) -> Sequence[Tensor]:

@@ -1,7 +1,7 @@
 """Loops over few numbers as machine code, made by numba at the first call and kept on disk.
 
 Within a training step, behind all that other layers do, code takes longer than when it is called again and again, and
-the more the longer it is: a library's QR decomposition of a few columns up to ten times. A loop of ours is short.
+the more the longer it is, as a library's is. A loop of ours is short.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ import torch
 import torch.utils.checkpoint
 
 import adqc
-from adqc import at_once, memory
+from adqc import arrays, at_once, memory
 from adqc.at_once import build_at_once, pieces_at_once
+from adqc.engine.materialise import make_plan
 from adqc.gates import FAMILIES
 from adqc.matrix_free import find_chain
 
@@ -57,6 +58,9 @@ CASES = [
     ("cartan", (3, 5, 6), {"depth": 31, "layout": "rows-first"}),
     ("cartan", (60, 40), {"depth": 24}),
     ("cartan", (200, 100), {"depth": 14}),
+    # Of more entries than numpy takes where they are not multiplied.
+    ("so4", (512, 512), {"depth": 8}),
+    ("free", (512, 512), {"depth": 8}),
     ("o8", (5, 40), {"depth": 1, "wiring": "staircase"}),
     ("o8", (12, 20), {"depth": 1, "wiring": "staircase", "layout": "rows-first"}),
     ("o16", (12, 20), {"depth": 1, "wiring": "staircase", "stride": 3, "axes": (12, 4, 5), "frequencies": (0, 3, 0)}),
@@ -127,6 +131,21 @@ def test_what_a_checkpoint_shall_drop_is_not_kept_in_arrays():
     due = torch.autograd.grad(wall("gates").sum(), wall.gates)[0]
     found = torch.utils.checkpoint.checkpoint(wall, use_reentrant=False)
     torch.testing.assert_close(torch.autograd.grad(found.sum(), wall.gates)[0], due, rtol=0, atol=1e-11)
+
+
+def test_arrays_of_many_entries_are_tensors_where_somebody_wants_to_keep_them():
+    wall = make(shape=(2048, 2048), dtype=torch.float32, depth=7, layout="rows-first")
+    plan = make_plan(wall.wiring, wall.layout)
+    assert plan.tail is None
+    assert arrays.SMALL < plan.head.size <= arrays.MULTIPLIED * arrays.SMALL
+    assert build(wall).grad_fn.name() == "_AtOnceBackward"
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        assert build(wall) is None
+        wall()
+    # The halves, which are multiplied, and what they were made of.
+    halves = 2 * 2**11 * 2**6
+    assert sum(tensor.numel() for tensor in kept) > halves + plan.head.size
 
 
 def test_gates_of_other_matrices_are_not_taken_for_the_familys_own():
