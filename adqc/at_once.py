@@ -28,24 +28,22 @@ from adqc.arrays import (
     silently,
 )
 from adqc.engine.apply import as_matrices, pull_pieces
-from adqc.engine.arrange import narrow, widen
 from adqc.engine.chain import Chain
 from adqc.engine.columns import Columns
 from adqc.engine.contract import as_halves, contract_arrays
-from adqc.engine.evolve import is_large
+from adqc.engine.evolve import KEEP
+from adqc.engine.gate_loops import multiply_out, run_windows
 from adqc.engine.join import Join, join_arrays, pull_join
 from adqc.engine.materialise import make_plan
-from adqc.engine.program import Program
-from adqc.engine.tail import run_tail
 from adqc.engine.train import Train, narrow_train
-from adqc.geometry import Layout
+from adqc.engine.windows import Windows
 from adqc.memory import check_memory
 from adqc.orthogonal import spread_columns
 
 if TYPE_CHECKING:
     from adqc.brickwall import BrickWall
 
-ROUTES = ("auto", "halves", "matrix-free")
+ROUTES = ("auto", "halves", "fused", "matrix-free")
 
 Many = Sequence[NumpyArray]
 # What is made of a circuit's pieces and of the gates behind them, and what makes their gradients of its own.
@@ -93,11 +91,10 @@ def find_part(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: 
     """How :func:`build_at_once` builds it, for :func:`run_parts`; arguments, None and errors as there."""
     if route not in ROUTES or not _is_small(wall, gates, scale, state):
         return None
-    plan = make_plan(wall.wiring, wall.layout, route)
+    plan = make_plan(wall.wiring, wall.layout, route, in_loops=True)
     if (plan.join is not None and plan.join.in_blocks) or not _fits(plan.head, gates, state):
         return None
-    # Of a whole state's blocks so much is kept that whoever wants it elsewhere shall have it.
-    if plan.tail is not None and (is_kept_elsewhere() or is_large(plan.tail.pieces[0], gates.element_size())):
+    if plan.tail is not None and not (isinstance(plan.tail, Windows) and _keeps_little(plan.tail, gates)):
         return None
     check_memory(wall.layout, gates)
     shape = wall.shape if wall.config.frequencies is None else wall.layout.shape
@@ -105,7 +102,7 @@ def find_part(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: 
     def in_steps(gates: Tensor, scale: Tensor, state: Tensor | None = None) -> Sequence[Tensor]:
         return (wall.build_in_steps(gates, scale, state).reshape(shape),)
 
-    ending = partial(_join, join=plan.join, tail=plan.tail, layout=wall.layout, shape=shape)
+    ending = partial(_join, join=plan.join, tail=plan.tail, shape=shape)
     make = partial(_make, wall, plan.head, plan.first, plan.peeled, ending)
     return Part(make, in_steps, _given(gates, scale, state))
 
@@ -135,10 +132,17 @@ def run_parts(parts: Sequence[Part]) -> Sequence[Tensor]:
 
 
 def _fits(plan: object, gates: Tensor, state: Tensor | None) -> TypeGuard[Columns | Train | None]:
+    if plan is None:
+        return True
     # Only columns take a product state as it is.
-    if isinstance(plan, Columns) or (isinstance(plan, Train) and state is None):
-        return is_soon_multiplied(gates, plan.size)
-    return plan is None and state is None
+    return (isinstance(plan, Columns) or (isinstance(plan, Train) and state is None)) and is_soon_multiplied(
+        gates, plan.size
+    )
+
+
+def _keeps_little(tail: Windows, gates: Tensor) -> bool:
+    # Of a whole state so much is kept that whoever wants it elsewhere shall have it.
+    return tail.size * gates.element_size() <= KEEP and not is_kept_elsewhere()
 
 
 def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor, state: Tensor | None) -> bool:
@@ -153,20 +157,18 @@ def _join(
     gates: NumpyArray,
     *,
     join: Join | None,
-    tail: Program | None,
-    layout: Layout,
+    tail: Windows | None,
     shape: tuple[int, ...],
 ) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
     found, pull_pieces_of = (pieces[0], None) if join is None else _multiply(pieces, join)
     pull_tail = None
     if tail is not None:
-        found, pull_tail = run_tail(found.reshape(-1), gates, tail)
-        found = narrow(found.reshape(layout.padded), layout.shape)
+        found, pull_tail = run_windows(found.reshape(-1), gates, tail)
 
     def pull(grads: Many) -> tuple[Many, NumpyArray]:
         grad, own = grads[0], gates
         if pull_tail is not None:
-            grad, own = pull_tail(widen(grad.reshape(layout.shape), layout.padded).reshape(-1))
+            grad, own = pull_tail(grad)
         return (grad,) if pull_pieces_of is None else pull_pieces_of(grad), own
 
     return (found.reshape(shape),), pull
@@ -246,8 +248,14 @@ def _fill_up(matrices: NumpyArray, pull: Pull, every: int) -> tuple[NumpyArray, 
 def _contract(
     gates: NumpyArray, plan: Columns | Train | None, scale: NumpyArray, state: NumpyArray | None
 ) -> tuple[Many, Callable[[Many], Many]]:
-    """The pieces, where there are any; or the scale alone, which a tail begins with."""
-    return ((scale,), lambda grads: (gates, grads[0])) if plan is None else contract_arrays(gates, plan, scale, state)
+    """The pieces, where there are any; or what a tail begins with."""
+    if plan is not None:
+        return contract_arrays(gates, plan, scale, state)
+    if state is None:
+        # Of |0…0> the factor is all that there is to tell.
+        return (scale,), lambda grads: (gates, grads[0])
+    found, pull = multiply_out(scale, state)
+    return (found,), lambda grads: (gates, *pull(grads[0]))
 
 
 class _AtOnce(torch.autograd.Function):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, wraps
+from types import FunctionType
 from typing import Any, TypeVar
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -27,11 +28,12 @@ def compiled(function: _Function) -> _Function:
 
         # Sums may be taken in any order, as a library's are; infinities and NaN stay what they are.
         options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+        linked = _link(function)
         try:
-            made = numba.njit(cache=True, **options)(function)
+            made = numba.njit(cache=True, **options)(linked)
         except RuntimeError:
             # Neither beside the file nor in the user's own folder can anything be written.
-            made = numba.njit(**options)(function)
+            made = numba.njit(**options)(linked)
         found: Callable[..., Any] = made
         return found
 
@@ -39,4 +41,13 @@ def compiled(function: _Function) -> _Function:
     def call(*args: Any) -> Any:
         return compile_once()(*args)
 
+    call.compile_once = compile_once  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
+
+
+def _link(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, its calls of other compiled ones of its module being those of their machine code."""
+    known = function.__globals__
+    names = [name for name in function.__code__.co_names if hasattr(known.get(name), "compile_once")]
+    others = {name: known[name].compile_once() for name in names}
+    return FunctionType(function.__code__, {**known, **others}) if others else function

@@ -327,7 +327,8 @@ def _row(choice: Choice) -> Row:
     wiring, parameters = circuit_size(target.shape, choice.config)
     route = choice.config.route
     if route == "auto":
-        route = engine.describe_route(wiring, choice.config.arrange(target.shape))
+        in_loops = choice.config.family.arrays is not None
+        route = engine.describe_route(wiring, choice.config.arrange(target.shape), in_loops=in_loops)
     return Row(
         target.name, target.kind, target.shape, target.weights, qubits=wiring.sites, gates=len(wiring.gates),
         parameters=parameters, route=route, tied=tied,

@@ -39,8 +39,8 @@ class Circuit:
         start: ``"haar"`` (random gates), ``"layered"`` (first two layers random, the rest near the identity),
             ``"near-identity"``, ``"paired"`` (random wide gates that keep neighbouring bits of the first two axes
             equal: every output sees few inputs; see :mod:`adqc.paired`), or ``"auto"``, which is haar at any depth.
-        route: How the weight is built: ``"halves"`` (two halves, one product), ``"fused"`` (gates fused into blocks, on
-            the whole state), ``"network"`` (quimb's generic contraction) or ``"gates"`` (gate by gate); or
+        route: How the weight is built: ``"halves"`` (two halves, one product), ``"fused"`` (all gates on the
+            whole state), ``"network"`` (quimb's generic contraction) or ``"gates"`` (gate by gate); or
             ``"matrix-free"``: it is not, the circuit is applied to the layer's input piece by piece. ``"auto"`` takes
             what costs least for the layer and its batch; see :func:`adqc.explain`.
 

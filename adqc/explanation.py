@@ -19,6 +19,7 @@ from adqc.engine import describe_route
 from adqc.matrix_free import (
     choose,
     find_chain,
+    goes_in_loops,
     predict,
     predict_built,
     predict_turned,
@@ -115,7 +116,7 @@ def explain(layer: nn.Module, batch: int | Tensor, *, measure: bool = True) -> E
         turns = turned is not None and turns_input(wall, rounded, kept=kept, training=training)
         built = predict_built(wall, rounded, use=use, kept=kept, training=training)
         own = wall.config.route if wall.config.route not in ("auto", "matrix-free") else "auto"
-        how = describe_route(wall.wiring, wall.layout) if own == "auto" else own
+        how = describe_route(wall.wiring, wall.layout, in_loops=goes_in_loops(wall)) if own == "auto" else own
         runs = measure and _fits(wall)
         seconds = _measure(layer, x, own, training, kept, _built) if runs else None
         # Routes are choices of the wall as well: "auto" with a chain is matrix-free, all else builds.

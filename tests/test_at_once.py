@@ -30,6 +30,10 @@ def make(gate="cartan", shape=(12, 20), dtype=torch.float64, **options):
     return wall
 
 
+def replace_o8():
+    return dataclasses.replace(FAMILIES["o8"], name="o8 with a start state", unitary=False)
+
+
 def numbers(wall):
     return [own for own in (wall.gates, wall.scale, wall.state) if own is not None]
 
@@ -55,9 +59,14 @@ CASES = [
     ("cartan", (12, 20), {"depth": 13, "wiring": "staircase"}),
     ("o8", (12, 20), {"depth": 2}),
     ("o16", (12, 20), {"depth": 5, "wiring": "staircase", "stride": 2}),
+    # On the whole state, which begins with a product state.
+    (replace_o8(), (12, 20), {"depth": 6}),
+    ("free", (12, 20), {"depth": 9, "wiring": "staircase"}),
     ("cartan", (3, 5, 6), {"depth": 31, "layout": "rows-first"}),
     ("cartan", (60, 40), {"depth": 24}),
     ("cartan", (200, 100), {"depth": 14}),
+    # Of more entries than are looked up one by one, and seen with other axes than they have.
+    ("cartan", (260, 180), {"depth": 9, "axes": (260, 12, 15)}),
     # Of more entries than numpy takes where they are not multiplied.
     ("so4", (512, 512), {"depth": 8}),
     ("free", (512, 512), {"depth": 8}),
@@ -110,13 +119,12 @@ def test_who_looks_on_sees_plain_functions():
     "wall",
     [
         make("su4"),
-        make(dataclasses.replace(FAMILIES["o8"], name="o8 with a start state", unitary=False)),
-        make(route="fused"),
+        make(replace_o8(), shape=(100, 100), depth=1, wiring="staircase", stride=2),
         make(route="gates"),
         make(dtype=torch.bfloat16),
         make(shape=(2048, 1024), depth=2),
     ],
-    ids=["su4", "start state", "fused", "gates", "bfloat16", "in blocks"],
+    ids=["su4", "start state", "gates", "bfloat16", "in blocks"],
 )
 def test_other_circuits_go_on_as_before(wall):
     assert build(wall) is None

@@ -30,10 +30,10 @@ def peeled_columns(wiring):
 def force(monkeypatch, wall, last=None):
     """Have the wall built by the cheapest plan that peels the first layers."""
     last = len(wall.wiring.layers) if last is None else last
-    plans = [plan for plan in materialise._plans(wall.wiring, wall.layout, last) if plan.peeled]
-    plan = min(plans, key=lambda plan: plan.seconds)
-    for module in (materialise, at_once):
-        monkeypatch.setattr(module, "make_plan", lambda *args: plan)
+    for module, in_loops in ((at_once, True), (materialise, False)):
+        plans = [plan for plan in materialise._plans(wall.wiring, wall.layout, last, in_loops) if plan.peeled]
+        plan = min(plans, key=lambda plan: plan.seconds)
+        monkeypatch.setattr(module, "make_plan", lambda *args, plan=plan, **options: plan)
     return plan
 
 
@@ -148,23 +148,26 @@ def test_many_walls_at_once():
 
 
 def test_what_auto_peels():
-    def peels(depth, size):
+    def peels(depth, size, **options):
         weights = layout((size, size))
-        return bool(materialise.make_plan(brick_wall(weights.sites, depth), weights).peeled)
+        return bool(materialise.make_plan(brick_wall(weights.sites, depth), weights, **options).peeled)
 
     # Where the bond is the most of the work; elsewhere the block would cost more.
     assert [depth for depth in range(1, 13) if peels(depth, 1024)] == [7, 8, 9, 10, 11, 12]
     assert not any(peels(depth, 16) for depth in range(1, 9))
+    # Loops take less time for the block.
+    assert [depth for depth in range(1, 13) if peels(depth, 256)] == [9, 10, 12]
+    assert [depth for depth in range(1, 13) if peels(depth, 256, in_loops=True)] == [7, 8, 9, 10, 11, 12]
     # A large state is one more that goes through memory, which takes longer than a bond of up to 256.
     assert [depth for depth in (8, 9, 10) if peels(depth, 4096)] == [10]
 
 
 def test_a_plan_that_peels_compiles_into_one_graph():
-    wall = adqc.BrickWall((256, 256), adqc.Circuit(depth=8))
+    wall = adqc.BrickWall((512, 512), adqc.Circuit(depth=8))
     assert materialise.make_plan(wall.wiring, wall.layout).peeled
     assert adqc.engine.describe_route(wall.wiring, wall.layout) == "halves"
     compiled = torch.compile(wall, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(), wall())
-    seed, parameters = torch.randn(256, 256), list(wall.parameters())
+    seed, parameters = torch.randn(512, 512), list(wall.parameters())
     for a, b in zip(*(torch.autograd.grad(y, parameters, seed) for y in (compiled(), wall())), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)

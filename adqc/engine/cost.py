@@ -9,6 +9,7 @@ from adqc.engine.columns import Columns
 from adqc.engine.pieces import Piece, Step
 from adqc.engine.program import Program
 from adqc.engine.train import Train
+from adqc.engine.windows import CLOSE, Windows
 
 # Measured on two cores in float32; see benchmarks/.
 CALL = 3e-6  # seconds for each call into torch
@@ -18,6 +19,7 @@ CACHE = 2**25  # bytes; what is smaller and used again is read at the rate below
 CACHED = 4e10  # bytes a second
 LARGE = 2**24  # bytes of one tensor from which on it does not stay in the cache beside others
 ELEMENT = 4
+LOOPED = 3.0  # times as long as forward: loops use one core, and a backward pass is more of them than of products
 
 
 def product(rows: int, columns: int, rest: int) -> float:
@@ -72,8 +74,19 @@ def piece_cost(piece: Piece) -> float:
     return found
 
 
-def program_cost(program: Program | Columns | Train, *, at_once: bool = False) -> float:
-    """All pieces, and the blocks that they are made of; ``at_once`` where :mod:`adqc.engine.tail` makes both."""
+def windows_cost(windows: Windows) -> float:
+    """All gates on a whole state in loops."""
+    found = CALL
+    for start, end, before, rows, behind in windows.windows.values:
+        entries = before * rows * behind
+        # Where few values lie side by side, bringing them together takes about twice as long.
+        moved = 2 * ELEMENT * entries / (CACHED if ELEMENT * entries < CACHE else BYTES)
+        found += LOOPED * (moved * (1 if behind >= CLOSE else 2) + (end - start) * windows.side * entries / RATE)
+    return found
+
+
+def program_cost(program: Program | Columns | Train) -> float:
+    """All pieces, and the blocks that they are made of."""
     found = sum(piece_cost(piece) for piece in program.pieces)
     if isinstance(program, Train):
         return found + 4 * CALL + 2 * copy(len(program.places.values))
@@ -81,7 +94,7 @@ def program_cost(program: Program | Columns | Train, *, at_once: bool = False) -
         # The last layer makes most entries; then they are brought into order.
         made = [program.count << len(own.axes[0]) for own in program.slices]
         return found + (12 * len(made) + 2 * program.depth) * CALL + sum(map(copy, made))
-    calls = (3 if at_once else 8) * CALL
+    calls = 8 * CALL
     for group in program.groups:
         rows, columns = group.shape
         entries = group.count * rows * columns

@@ -21,13 +21,14 @@ from adqc.engine import cost
 from adqc.engine.arrange import crop
 from adqc.engine.columns import DEEPEST_SLICED, Columns, make_columns
 from adqc.engine.contract import as_halves
-from adqc.engine.evolve import is_large, run_on, run_program
-from adqc.engine.fusion import FUSIONS
+from adqc.engine.evolve import KEEP, is_large, run_on, run_program
+from adqc.engine.fusion import FUSIONS, Fusion
 from adqc.engine.join import Join, join_as_they_lie, join_halves, make_join
 from adqc.engine.peel import find_peel, place
 from adqc.engine.program import Program, find_programs, make_program
 from adqc.engine.split import Split, halves, shorten, whole
 from adqc.engine.train import Train
+from adqc.engine.windows import Windows, find_windows
 from adqc.geometry import Layout, Wiring
 
 # Layers at which a deep circuit may go over from halves to the whole state; more of them would only cost time.
@@ -40,7 +41,7 @@ class Plan:
 
     Args:
         head: The two halves of the first layers; None where all gates act on the whole state.
-        tail: The other layers, on the whole state; None where there are none.
+        tail: The other layers, on the whole state; None where there are none. Windows only where loops are asked for.
         first: Number of gates that the head is given.
         peeled: Those of them that it leaves to the tail, which takes them ahead of the others.
         join: How the halves become the weight, or the state before a tail; None without halves.
@@ -48,7 +49,7 @@ class Plan:
     """
 
     head: Program | Columns | Train | None
-    tail: Program | None
+    tail: Program | Windows | None
     first: int
     peeled: tuple[int, ...]
     join: Join | None
@@ -56,7 +57,7 @@ class Plan:
 
 
 @plans
-def make_plan(wiring: Wiring, layout: Layout, route: str = "auto") -> Plan:
+def make_plan(wiring: Wiring, layout: Layout, route: str = "auto", *, in_loops: bool = False) -> Plan:
     """The cheapest plan.
 
     Args:
@@ -64,28 +65,30 @@ def make_plan(wiring: Wiring, layout: Layout, route: str = "auto") -> Plan:
         layout: Shape and order of the sites.
         route: ``"halves"`` (all layers in the head, where there are two sites), ``"fused"`` (all in the tail), or
             ``"auto"``.
+        in_loops: Whether gates that act on a whole state do so in loops, where it is small, see
+            :mod:`adqc.engine.gate_loops`; real ones on the CPU.
     """
-    return _make_plan(wiring, layout, route)
+    return _make_plan(wiring, layout, route, in_loops)
 
 
 @lru_cache(maxsize=256)
-def _make_plan(wiring: Wiring, layout: Layout, route: str) -> Plan:
+def _make_plan(wiring: Wiring, layout: Layout, route: str, in_loops: bool) -> Plan:
     depth = len(wiring.layers)
     route = "auto" if route == "matrix-free" else route
     lasts = {"fused": [0], "halves": [depth]}.get(route) or sorted(
         {0, depth, *(last for last in SWITCHES if last < depth)}
     )
-    plans = [plan for last in lasts for plan in _plans(wiring, layout, last)]
+    plans = [plan for last in lasts for plan in _plans(wiring, layout, last, in_loops)]
     if not plans:
         # One site, or one gate over all sites, cannot be cut.
-        plans = _plans(wiring, layout, 0)
+        plans = _plans(wiring, layout, 0, in_loops)
     return min(plans, key=lambda plan: plan.seconds)
 
 
-def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
+def _plans(wiring: Wiring, layout: Layout, last: int, in_loops: bool) -> list[Plan]:
     """Plans whose heads are the layers up to the last one, but for what is peeled off them."""
     if not last:
-        tails = [make_program(wiring, whole(wiring), fusion, ranks=layout.order) for fusion in FUSIONS]
+        tails = _tails(wiring, layout, None, FUSIONS, in_loops)
         return [Plan(None, tail, 0, (), None, _tail_cost(tail)) for tail in tails]
     depth, early = len(wiring.layers), shorten(wiring, 0, last)
     # Of a deep circuit the halves are hardly ever taken alone, and their programs are long to plan.
@@ -93,7 +96,7 @@ def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
     # Wider than this a half would be larger than the state.
     most = max(wiring.sites, 8) + 2
     splits = [split for split in splits if split.bonds[0] + max(map(len, split.sites)) <= most]
-    plans = [plan for split in splits for plan in _peeled_plans(wiring, layout, early, split)]
+    plans = [plan for split in splits for plan in _peeled_plans(wiring, layout, early, split, in_loops)]
     ranks: Sequence[int] = layout.order if last == depth else range(wiring.sites)
     programs = [program for split in splits for program in find_programs(early, split, ranks=ranks)]
     if not programs:
@@ -104,12 +107,11 @@ def _plans(wiring: Wiring, layout: Layout, last: int) -> list[Plan]:
     first = len(early.gates)
     if last == depth:
         return [*plans, Plan(head, None, first, (), join, seconds)]
-    late, order = shorten(wiring, last, depth), range(wiring.sites)
-    tails = [make_program(late, whole(late), fusion, ranks=layout.order, running=order) for fusion in FUSIONS]
+    tails = _tails(shorten(wiring, last, depth), layout, range(wiring.sites), FUSIONS, in_loops)
     return [*plans, *(Plan(head, tail, first, (), join, seconds + _tail_cost(tail)) for tail in tails)]
 
 
-def _peeled_plans(wiring: Wiring, layout: Layout, early: Wiring, split: Split) -> list[Plan]:
+def _peeled_plans(wiring: Wiring, layout: Layout, early: Wiring, split: Split, in_loops: bool) -> list[Plan]:
     """Plans whose heads leave gates in the middle to their tails, see :mod:`adqc.engine.peel`."""
     peeled, first = find_peel(early, split), len(early.gates)
     if not peeled:
@@ -127,17 +129,24 @@ def _peeled_plans(wiring: Wiring, layout: Layout, early: Wiring, split: Split) -
     head = min(heads, key=cost.program_cost)
     join = join_as_they_lie(head.pieces)
     order = [site for piece in head.pieces for site in piece.sites]
-    tails = [
-        make_program(late, whole(late), fusion, ranks=layout.order, running=order)
-        for fusion in (FUSIONS[:1] if alone else FUSIONS)
-    ]
+    tails = _tails(late, layout, order, FUSIONS[:1] if alone else FUSIONS, in_loops)
     # A tail that is there anyway needs the state, too.
     seconds = cost.program_cost(head) + join.seconds + (cost.another(2**wiring.sites) if alone else 0.0)
     return [Plan(head, tail, first, peeled, join, seconds + _tail_cost(tail)) for tail in tails]
 
 
-def _tail_cost(tail: Program) -> float:
-    return cost.program_cost(tail, at_once=not is_large(tail.pieces[0], cost.ELEMENT))
+def _tails(
+    late: Wiring, layout: Layout, order: Sequence[int] | None, fusions: Sequence[Fusion], in_loops: bool
+) -> Sequence[Program | Windows]:
+    """The ways to apply gates to a state that holds the sites in this order; None where it is |0…0>."""
+    windows = find_windows(late, layout, range(late.sites) if order is None else order) if in_loops else None
+    if windows is not None and windows.size * cost.ELEMENT <= KEEP:
+        return [windows]
+    return [make_program(late, whole(late), fusion, ranks=layout.order, running=order) for fusion in fusions]
+
+
+def _tail_cost(tail: Program | Windows) -> float:
+    return cost.windows_cost(tail) if isinstance(tail, Windows) else cost.program_cost(tail)
 
 
 def build_weight(
@@ -152,6 +161,7 @@ def build_weight(
 ) -> Tensor:
     """The weight by the plan of its geometry; arguments as for :func:`adqc.engine.build`."""
     plan = make_plan(wiring, layout, route)
+    assert not isinstance(plan.tail, Windows), "no loops were asked for"
     if plan.head is None:
         assert plan.tail is not None, "a plan without a head has a tail"
         (state,) = run_program(gates, plan.tail, start, scale, unitary=unitary)

@@ -1,0 +1,275 @@
+"""Gates on a whole real state, and their gradients, as loops: window by window, see
+:mod:`adqc.engine.windows`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from adqc.arrays import NumpyArray, fixed
+from adqc.compiled import compiled
+from adqc.engine.arrange import move_and_crop, move_back_and_fill
+from adqc.engine.windows import CLOSE, LANES, Windows
+
+
+def multiply_out(
+    scale: NumpyArray, sites: NumpyArray
+) -> tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]:
+    """A product state.
+
+    Args:
+        scale: (1,), its factor.
+        sites: (Q, 2).
+
+    Returns:
+        The state, (2^Q,), and what makes the gradients of scale and sites of its own.
+    """
+    # Of the first sites, one more each time.
+    states = [scale]
+    for site in sites:
+        states.append(np.outer(states[-1], site).reshape(-1))
+
+    def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
+        found = np.empty_like(sites)
+        for at in range(len(sites) - 1, -1, -1):
+            pairs = grad.reshape(-1, 2)
+            found[at], grad = states[at] @ pairs, pairs @ sites[at]
+        return grad, found
+
+    return states[-1], pull
+
+
+def run_windows(
+    state: NumpyArray, gates: NumpyArray, windows: Windows
+) -> tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]:
+    """The weight that the gates make of a state.
+
+    Args:
+        state: (2^Q,), real; (1,) for that factor times |0…0>.
+        gates: (G, 2^k, 2^k), real, in the circuit's order.
+        windows: How they act.
+
+    Returns:
+        The weight, cropped, and what makes the gradients of state and gates of its own.
+    """
+    places, parts = (fixed(numbers, state, index=True) for numbers in (windows.gates, windows.windows))
+    size = parts[0, 2:].prod()
+    # Arrays that do not lie in one stretch would be compiled for anew.
+    if len(state) < size:
+        whole = np.zeros(size, state.dtype)
+        whole[: len(state)] = state
+    else:
+        whole = np.ascontiguousarray(state)
+    gates = np.ascontiguousarray(gates)
+    # What each window makes.
+    made = np.empty((len(parts), size), state.dtype)
+    _run_(whole, made, gates, places, parts, LANES, CLOSE)
+
+    def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
+        # Written over, and the gradient may be somebody else's.
+        own = move_back_and_fill(grad.reshape(windows.kept), windows.move, windows.shape, windows.kept).reshape(-1)
+        own = own.copy() if np.may_share_memory(own, grad) else own
+        turned = np.ascontiguousarray(gates.mT)
+        return own[: len(state)], _pull_(own, whole, made, gates, turned, places, parts, LANES, CLOSE)
+
+    return move_and_crop(made[-1], windows.move, windows.shape, windows.kept), pull
+
+
+@compiled
+def _lanes_of(before: int, behind: int, most: int, close: int) -> int:
+    """How many values of other sites go through a window together."""
+    return min(most, behind) if behind >= close else min(most, before * behind)
+
+
+@compiled
+def _most_entries(windows: Any, most: int, close: int) -> int:
+    """The size of the largest window's part of the state."""
+    found = 0
+    for w in range(len(windows)):
+        found = max(found, windows[w, 3] * _lanes_of(windows[w, 2], windows[w, 4], most, close))
+    return found
+
+
+@compiled
+def _read_(state: Any, tile: Any, at: int, rows: int, behind: int, lanes: int) -> None:
+    """Bring what goes through a window together, (rows, lanes)."""
+    per = 16 // state.itemsize
+    if behind >= lanes:
+        for r in range(rows):
+            own, line = state[at + r * behind : at + r * behind + lanes], tile[r * lanes : (r + 1) * lanes]
+            for j in range(lanes):
+                line[j] = own[j]
+    elif behind % per:
+        _gather_(state[at : at + rows * lanes], tile, rows, behind, lanes)
+    else:
+        # So many entries at once as are one complex number.
+        pairs = state[at : at + rows * lanes].view(np.complex128)
+        _gather_(pairs, tile.view(np.complex128), rows, behind // per, lanes // per)
+
+
+@compiled
+def _write_(state: Any, tile: Any, at: int, rows: int, behind: int, lanes: int) -> None:
+    """The inverse of :func:`_read_`."""
+    per = 16 // state.itemsize
+    if behind >= lanes:
+        for r in range(rows):
+            own, line = state[at + r * behind : at + r * behind + lanes], tile[r * lanes : (r + 1) * lanes]
+            for j in range(lanes):
+                own[j] = line[j]
+    elif behind % per:
+        _scatter_(state[at : at + rows * lanes], tile, rows, behind, lanes)
+    else:
+        pairs = state[at : at + rows * lanes].view(np.complex128)
+        _scatter_(pairs, tile.view(np.complex128), rows, behind // per, lanes // per)
+
+
+@compiled
+def _gather_(items: Any, tile: Any, rows: int, behind: int, lanes: int) -> None:
+    """The values of several sites ahead of the window side by side."""
+    if behind == 1:
+        for r in range(rows):
+            own, line = items[r:], tile[r * lanes : (r + 1) * lanes]
+            for k in range(lanes):
+                line[k] = own[k * rows]
+        return
+    for r in range(rows):
+        for j in range(behind):
+            own, line = items[r * behind + j :], tile[r * lanes + j : (r + 1) * lanes]
+            for k in range(lanes // behind):
+                line[k * behind] = own[k * rows * behind]
+
+
+@compiled
+def _scatter_(items: Any, tile: Any, rows: int, behind: int, lanes: int) -> None:
+    """The inverse of :func:`_gather_`."""
+    if behind == 1:
+        for r in range(rows):
+            own, line = items[r:], tile[r * lanes : (r + 1) * lanes]
+            for k in range(lanes):
+                own[k * rows] = line[k]
+        return
+    for r in range(rows):
+        for j in range(behind):
+            own, line = items[r * behind + j :], tile[r * lanes + j : (r + 1) * lanes]
+            for k in range(lanes // behind):
+                own[k * rows * behind] = line[k * behind]
+
+
+@compiled
+def _apply_(gate: Any, tile: Any, found: Any, inner: int) -> None:
+    """A gate on the sites behind which the tile has so many entries."""
+    size = len(gate)
+    for row in range(0, size, 4):
+        for column in range(0, size, 4):
+            own = gate[row : row + 4, column : column + 4]
+            g00, g01, g02, g03 = own[0, 0], own[0, 1], own[0, 2], own[0, 3]
+            g10, g11, g12, g13 = own[1, 0], own[1, 1], own[1, 2], own[1, 3]
+            g20, g21, g22, g23 = own[2, 0], own[2, 1], own[2, 2], own[2, 3]
+            g30, g31, g32, g33 = own[3, 0], own[3, 1], own[3, 2], own[3, 3]
+            for at in range(0, len(tile), size * inner):
+                x, y = at + column * inner, at + row * inner
+                x0, x1 = tile[x : x + inner], tile[x + inner : x + 2 * inner]
+                x2, x3 = tile[x + 2 * inner : x + 3 * inner], tile[x + 3 * inner : x + 4 * inner]
+                y0, y1 = found[y : y + inner], found[y + inner : y + 2 * inner]
+                y2, y3 = found[y + 2 * inner : y + 3 * inner], found[y + 3 * inner : y + 4 * inner]
+                if column == 0:
+                    for j in range(inner):
+                        a, b, c, d = x0[j], x1[j], x2[j], x3[j]
+                        y0[j] = g00 * a + g01 * b + g02 * c + g03 * d
+                        y1[j] = g10 * a + g11 * b + g12 * c + g13 * d
+                        y2[j] = g20 * a + g21 * b + g22 * c + g23 * d
+                        y3[j] = g30 * a + g31 * b + g32 * c + g33 * d
+                else:
+                    for j in range(inner):
+                        a, b, c, d = x0[j], x1[j], x2[j], x3[j]
+                        y0[j] += g00 * a + g01 * b + g02 * c + g03 * d
+                        y1[j] += g10 * a + g11 * b + g12 * c + g13 * d
+                        y2[j] += g20 * a + g21 * b + g22 * c + g23 * d
+                        y3[j] += g30 * a + g31 * b + g32 * c + g33 * d
+
+
+@compiled
+def _pull_gate_(own: Any, tile: Any, grad: Any, inner: int) -> None:
+    """Add a tile's part of a gate's gradient to it, from what the gate was given and the gradient of what it made."""
+    size = len(own)
+    zero = np.zeros(1, tile.dtype)[0]
+    for at in range(0, len(tile), size * inner):
+        for row in range(0, size, 2):
+            # More sums than for two rows at once do not find a place in the registers of every machine.
+            first = grad[at + row * inner : at + (row + 1) * inner]
+            second = grad[at + (row + 1) * inner : at + (row + 2) * inner]
+            for column in range(0, size, 4):
+                low = at + column * inner
+                x0, x1 = tile[low : low + inner], tile[low + inner : low + 2 * inner]
+                x2, x3 = tile[low + 2 * inner : low + 3 * inner], tile[low + 3 * inner : low + 4 * inner]
+                s0, s1, s2, s3, t0, t1, t2, t3 = zero, zero, zero, zero, zero, zero, zero, zero
+                for j in range(inner):
+                    a, b, c, d, e, f = x0[j], x1[j], x2[j], x3[j], first[j], second[j]
+                    s0 += e * a
+                    s1 += e * b
+                    s2 += e * c
+                    s3 += e * d
+                    t0 += f * a
+                    t1 += f * b
+                    t2 += f * c
+                    t3 += f * d
+                own[row, column] += s0
+                own[row, column + 1] += s1
+                own[row, column + 2] += s2
+                own[row, column + 3] += s3
+                own[row + 1, column] += t0
+                own[row + 1, column + 1] += t1
+                own[row + 1, column + 2] += t2
+                own[row + 1, column + 3] += t3
+
+
+@compiled
+def _run_(state: Any, made: Any, gates: Any, places: Any, windows: Any, most: int, close: int) -> None:
+    """Fill ``made`` with the state behind each window."""
+    room = np.empty((2, _most_entries(windows, most, close)), state.dtype)
+    for w in range(len(windows)):
+        start, end, before, rows, behind = windows[w]
+        lanes = _lanes_of(before, behind, most, close)
+        tile, other = room[0, : rows * lanes], room[1, : rows * lanes]
+        given = state if w == 0 else made[w - 1]
+        for b in range(0, before, max(1, lanes // behind)):
+            for j in range(0, behind, lanes):
+                at = b * rows * behind + j
+                _read_(given, tile, at, rows, behind, lanes)
+                for g in range(start, end):
+                    _apply_(gates[places[g, 0]], tile, other, places[g, 1] * lanes)
+                    tile, other = other, tile
+                _write_(made[w], tile, at, rows, behind, lanes)
+
+
+@compiled
+def _pull_(
+    grad: Any, state: Any, made: Any, gates: Any, turned: Any, places: Any, windows: Any, most: int, close: int
+) -> Any:
+    """The gates' gradients; the state's takes the place of ``grad``."""
+    found = np.zeros_like(gates)
+    steps = (windows[:, 1] - windows[:, 0]).max()
+    # What each gate of a window was given, and in turns the gradients.
+    room = np.empty((steps + 2, _most_entries(windows, most, close)), grad.dtype)
+    for w in range(len(windows) - 1, -1, -1):
+        start, end, before, rows, behind = windows[w]
+        lanes = _lanes_of(before, behind, most, close)
+        own, other = room[steps, : rows * lanes], room[steps + 1, : rows * lanes]
+        given = state if w == 0 else made[w - 1]
+        for b in range(0, before, max(1, lanes // behind)):
+            for j in range(0, behind, lanes):
+                at = b * rows * behind + j
+                _read_(given, room[0, : rows * lanes], at, rows, behind, lanes)
+                _read_(grad, own, at, rows, behind, lanes)
+                for g in range(start, end - 1):
+                    tile, behind_it = room[g - start, : rows * lanes], room[g - start + 1, : rows * lanes]
+                    _apply_(gates[places[g, 0]], tile, behind_it, places[g, 1] * lanes)
+                for g in range(end - 1, start - 1, -1):
+                    inner = places[g, 1] * lanes
+                    _pull_gate_(found[places[g, 0]], room[g - start, : rows * lanes], own, inner)
+                    _apply_(turned[places[g, 0]], own, other, inner)
+                    own, other = other, own
+                _write_(grad, own, at, rows, behind, lanes)
+    return found

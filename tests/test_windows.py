@@ -1,0 +1,86 @@
+"""Windows of sites: which gates act in them, in which order, and for how many values at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from adqc.engine.windows import WIDEST, find_windows
+from adqc.geometry import Wiring, brick_wall, layout, staircase
+
+
+def chain(sites, *gates):
+    return Wiring(sites, tuple(gates), (len(gates),))
+
+
+WIRINGS = [
+    brick_wall(2, 1),
+    brick_wall(7, 3),
+    brick_wall(16, 12),
+    brick_wall(9, 30),
+    staircase(11, 3),
+    staircase(10, 2, width=3),
+    staircase(12, 1, width=5, stride=2),
+    chain(8, (0, 1, 2, 3, 4, 5, 6, 7), (2, 3), (1, 2, 3)),
+]
+
+
+@pytest.mark.parametrize("wiring", WIRINGS, ids=lambda wiring: f"{wiring.sites}-{len(wiring.gates)}")
+def test_each_gate_acts_once_within_its_window_and_behind_those_it_needs(wiring):
+    sites = wiring.sites
+    windows = find_windows(wiring, layout((2**sites,)), range(sites))
+    taken = windows.gates.values
+    assert sorted(number for number, _ in taken) == list(range(len(wiring.gates)))
+    place = {number: at for at, (number, _) in enumerate(taken)}
+    for own in wiring.wires:
+        assert [place[gate] for gate in own] == sorted(place[gate] for gate in own)
+    ends = [0]
+    for start, end, before, rows, behind in windows.windows.values:
+        assert start == ends[-1] < end
+        ends.append(end)
+        assert before * rows * behind == 2**sites
+        assert rows <= 2 ** max(WIDEST, *map(len, wiring.gates))
+        first = before.bit_length() - 1
+        for number, beyond in taken[start:end]:
+            gate = wiring.gates[number]
+            assert first <= gate[0]
+            assert 2 ** (sites - gate[-1] - 1) == beyond * behind
+    assert ends[-1] == len(taken)
+
+
+def test_a_window_takes_all_that_can_act_in_it():
+    # All layers of a chain that is no longer than a window, and the light cone of a longer one.
+    assert len(find_windows(brick_wall(WIDEST, 9), layout((2**WIDEST,)), range(WIDEST)).windows.values) == 1
+    found = find_windows(brick_wall(16, 12), layout((256, 256)), range(16)).windows.values
+    assert len(found) == 9
+    assert all(end - start >= 9 for start, end, *_ in found[:-3])
+
+
+def test_what_the_backward_pass_keeps_is_a_state_for_each_window():
+    found = find_windows(brick_wall(16, 12), layout((256, 256)), range(16))
+    assert found.size == 9 * 2**16
+
+
+def test_sites_may_lie_in_another_order():
+    weights = layout((8, 8))
+    wiring = chain(6, (2, 3), (1, 2), (3, 4))
+    order = [0, 5, 1, 2, 3, 4]
+    found = find_windows(wiring, weights, order)
+    assert found.windows.values == ((0, 3, 1, 64, 1),)
+    assert dict(found.gates.values) == {0: 2, 1: 4, 2: 1}
+    # The state's bits move into the weight's order, whichever that is.
+    assert find_windows(wiring, layout((64,)), range(6)).move is None
+    assert found.move is not None
+
+
+@pytest.mark.parametrize(
+    ("wiring", "order"),
+    [
+        (chain(3), range(3)),
+        (chain(3, (0, 1), (1,)), range(3)),
+        (chain(3, (0, 1), (1, 2)), [0, 2, 1]),
+        (chain(3, (0, 1)), [1, 0, 2]),
+    ],
+    ids=["no gate", "one site", "apart", "turned"],
+)
+def test_others_have_none(wiring, order):
+    assert find_windows(wiring, layout((2, 4)), order) is None
