@@ -9,7 +9,7 @@ import pytest
 import torch
 from route_suite import Case, make_wall
 
-from adqc.engine import arrange, join, materialise, products
+from adqc.engine import arrange, join, materialise, moves, products
 from adqc.engine.arrange import find_move, move_axes, move_back, permute_axes
 from adqc.engine.materialise import make_plan
 from adqc.geometry import brick_wall, layout
@@ -37,23 +37,27 @@ def test_permutations(shape, keeps, most, monkeypatch):
     assert torch.equal(*(torch.autograd.grad(first.square().sum(), x)[0] for first in firsts))
 
 
-@pytest.mark.parametrize("copied", [0, 2**20])
-@pytest.mark.parametrize("shape", [(2, 3, 2, 2, 4, 5), (2, 2, 2, 2, 2, 2, 32), (4, 2, 2, 2, 2, 64)], ids=str)
-def test_runs_of_a_few_entries_are_copied_where_autograd_does_not_look_on(shape, copied, monkeypatch):
-    monkeypatch.setattr(arrange, "MOST_COPIED", copied)
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.complex64, torch.complex128, torch.bfloat16], ids=str
+)
+@pytest.mark.parametrize("most", [0, 2**19])
+@pytest.mark.parametrize("shape", [(2, 3, 2, 2, 4, 5), (2, 2, 2, 2, 2, 2, 32), (4, 2, 2, 2, 2, 64), (600,)], ids=str)
+def test_entries_are_moved_in_loops_where_autograd_does_not_look_on(shape, most, dtype, monkeypatch):
+    monkeypatch.setattr(arrange, "MOST", most)
     used = []
-    find = arrange._find_runs
-    monkeypatch.setattr(arrange, "_find_runs", lambda *given: used.append(1) or find(*given))
+    monkeypatch.setattr(arrange, "gather", lambda *given: used.append(1) or moves.gather(*given))
     last = len(shape) - 1
     axes = [*random.Random(str(shape)).sample(range(last), last), last]
-    x = torch.randn(1, *shape, dtype=torch.float64)
+    x = torch.randn(3, *shape, dtype=dtype)
     due = x.permute(0, *(axis + 1 for axis in axes)).flatten(1)
     assert torch.equal(permute_axes(x.flatten(1), shape, axes), due)
-    # Long runs are permuted as they lie.
-    assert len(used) == (shape[-1] <= arrange.SHORT_RUN)
+    # Long runs are torch's where there are many, and types that numpy has not.
+    long = shape[-1] * x.element_size() >= arrange.LONG
+    assert len(used) == (dtype != torch.bfloat16 and not (long and most == 0))
     x.requires_grad_()
+    count = len(used)
     assert torch.equal(permute_axes(x.flatten(1), shape, axes), due)
-    assert len(used) == (shape[-1] <= arrange.SHORT_RUN)
+    assert len(used) == count
 
 
 def test_moves_of_axes_of_any_size():
@@ -150,7 +154,7 @@ def test_derivatives_of_products_made_block_by_block():
         torch.testing.assert_close(found, torch.autograd.grad(due.sum(), own, retain_graph=True)[0])
 
 
-@pytest.mark.parametrize("most", [0, 2**20])
+@pytest.mark.parametrize("long", [0, arrange.LONG])
 @pytest.mark.parametrize(
     ("shape", "axes", "whole", "kept"),
     [
@@ -166,9 +170,10 @@ def test_derivatives_of_products_made_block_by_block():
         (None, None, (6, 16), (6, 16)),
     ],
 )
-def test_arrays_are_moved_and_cropped_at_once(shape, axes, whole, kept, most, monkeypatch):
-    # With room for none, one is done after the other.
-    monkeypatch.setattr(arrange, "MOST_CROPPED", most)
+def test_arrays_are_moved_and_cropped_at_once(shape, axes, whole, kept, long, monkeypatch):
+    # Where all runs are long ones, one is done after the other.
+    monkeypatch.setattr(arrange, "LONG", long)
+    monkeypatch.setattr(arrange, "MOST", 0)
     items = torch.arange(96.0, dtype=torch.float64)
     moved = items if shape is None else items.reshape(shape).permute(axes)
     due = moved.reshape(whole)[tuple(map(slice, kept))]

@@ -7,7 +7,7 @@ import torch
 from route_suite import Case, joined, make_wall
 
 from adqc import arrays
-from adqc.engine import arrange, evolve
+from adqc.engine import evolve
 from adqc.engine.columns import DEEPEST, Columns, make_columns
 from adqc.engine.evolve import run_program
 from adqc.engine.materialise import make_plan
@@ -52,7 +52,6 @@ def test_gradients(gate, sites, depth, keep, small, product, monkeypatch):
     monkeypatch.setattr(evolve, "KEEP", keep)
     monkeypatch.setattr(arrays, "SMALL", small)
     monkeypatch.setattr(arrays, "PRODUCT", product)
-    monkeypatch.setattr(arrange, "MOST_MOVED", product)
     wall = make_wall(Case(gate, "brick-wall", "rows-first", depth, (2**sites,)))
     inputs = [wall.matrices().detach().requires_grad_()] + ([] if wall.state is None else [wall.state])
     due = run_gates(inputs[0], wall.wiring, wall.state)

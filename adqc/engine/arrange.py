@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +15,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from adqc.arrays import Array, NumpyArray, as_array, is_plain, is_traced
+from adqc.engine.moves import Places, find_places, gather, scatter
 from adqc.geometry import Layout
 
 # Looking entries up is faster than a permutation with more axes than the one, in runs up to the second of these;
 # with more rows than the third, the list of places gets as large as what is moved.
 MANY_AXES, SHORT_RUN, MOST_ROWS = 4, 32, 2**16
-# Entries up to which numpy looks them up faster than torch, one by one, in runs, and where they are cropped as well.
-MOST_MOVED, MOST_COPIED, MOST_CROPPED = 2**14, 2**17, 2**18
+# Runs of so many bytes, of so many in all, torch moves faster than loops do.
+LONG, MOST = 128, 2**19
+_DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 
 
 def block_sizes(bits: Sequence[int], sizes: Sequence[int] | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -84,12 +86,8 @@ def permute_axes(items: Array, shape: Sequence[int], axes: Sequence[int]) -> Arr
     """
     if not isinstance(items, Tensor):
         return _permute_array(items, tuple(shape), tuple(axes))
-    if _goes_by_runs(items, shape, axes):
-        if items.numel() <= MOST_COPIED:
-            return torch.from_numpy(_permute_array(as_array(items), tuple(shape), tuple(axes)))
-        whole = (items.numel(),)
-        there = torch.from_numpy(_find_runs(tuple(shape), tuple(axes), whole, whole).there)
-        return items.reshape(-1, shape[-1]).index_select(0, there).reshape(1, -1)
+    if _is_array(items):
+        return torch.from_numpy(_permute_array(as_array(items), tuple(shape), tuple(axes)))
     if axes[0] == 0 and len(axes) > 1:
         # As many tensors more, of fewer axes.
         parts = items.reshape(len(items) * shape[0], -1)
@@ -111,57 +109,37 @@ def permute_axes(items: Array, shape: Sequence[int], axes: Sequence[int]) -> Arr
     return items.reshape(count, -1)
 
 
-def _goes_by_runs(items: Tensor, shape: Sequence[int], axes: Sequence[int]) -> bool:
-    """Whether a tensor's runs of a few entries are best copied one by one, in all of it at once."""
-    if not (len(axes) > MANY_AXES and axes[-1] == len(axes) - 1 and 1 < shape[-1] <= SHORT_RUN):
+def _is_array(items: Tensor) -> bool:
+    """Whether nobody minds a tensor's axes being moved in another way than torch's."""
+    if items.device.type != "cpu" or items.dtype not in _DTYPES or is_traced() or not is_plain(items):
         return False
-    if len(items) > 1 or items.numel() > MOST_ROWS * shape[-1] or items.device.type != "cpu" or is_traced():
-        return False
-    return is_plain(items) and not (torch.is_grad_enabled() and items.requires_grad)
+    return not (torch.is_grad_enabled() and items.requires_grad)
 
 
 def _permute_array(items: NumpyArray, shape: tuple[int, ...], axes: tuple[int, ...]) -> NumpyArray:
-    run = shape[-1] if axes[-1] == len(axes) - 1 else 1
-    # Runs are copied one by one; single entries take longer than torch does where there are many.
-    if items.size > (MOST_MOVED if run == 1 else MOST_COPIED):
-        return permute_axes(torch.from_numpy(items), shape, axes).numpy()
-    whole = (math.prod(shape),)
-    there = _find_runs(shape, axes, whole, whole).there
-    return items.reshape(len(items), -1, run).take(there, axis=1).reshape(len(items), -1)
+    count = len(items)
+    whole = (count, *shape), (0, *(axis + 1 for axis in axes))
+    places = _find_places(items, *whole)
+    if places is None:
+        return _permute_all(items, *whole).reshape(count, -1)
+    return gather(items, places).reshape(count, -1)
 
 
-class _Runs(NamedTuple):
-    """Entries that stay side by side while axes are permuted and cropped.
-
-    Args:
-        length: How many they are.
-        there: For each run of the result where it comes from.
-        back: For each run of what is permuted where it goes to, 0 for those that are left out.
-        lost: The latter.
-    """
-
-    length: int
-    there: NumpyArray
-    back: NumpyArray
-    lost: NumpyArray
+def _permute_all(items: NumpyArray, shape: tuple[int, ...], axes: tuple[int, ...]) -> NumpyArray:
+    """By torch, which takes all of its threads for it."""
+    return torch.from_numpy(items).reshape(shape).permute(axes).contiguous().numpy()
 
 
-@lru_cache(maxsize=256)
-def _find_runs(shape: tuple[int, ...], axes: tuple[int, ...], whole: tuple[int, ...], kept: tuple[int, ...]) -> _Runs:
-    run = shape[-1] if axes[-1] == len(axes) - 1 else 1
-    # The axes from the last one on that is cropped are one axis, of which the first entries are kept.
-    at = max((k for k in range(len(whole)) if kept[k] < whole[k]), default=0)
-    sizes = (*whole[:at], math.prod(whole[at:]))
-    first = (*kept[:at], math.prod(kept[at:]))
-    length = math.gcd(run, sizes[-1], first[-1])
-    count = math.prod(shape) // length
-    places = np.arange(count).reshape(*shape[:-1], -1).transpose(axes).reshape(*sizes[:-1], -1)
-    there = places[tuple(map(slice, (*first[:-1], first[-1] // length)))].reshape(-1)
-    back = np.full(count, -1)
-    back[there] = np.arange(len(there))
-    lost = np.flatnonzero(back < 0)
-    back[lost] = 0
-    return _Runs(length, there, back, lost)
+def _find_places(
+    items: NumpyArray,
+    shape: tuple[int, ...],
+    axes: tuple[int, ...],
+    whole: Sequence[int] = (),
+    kept: Sequence[int] = (),
+) -> Places | None:
+    """Where entries come from; None where torch moves them faster."""
+    places = find_places(shape, axes, tuple(whole), tuple(kept), items.itemsize)
+    return None if places.run * items.itemsize >= LONG and items.nbytes >= MOST else places
 
 
 def move_and_crop(items: NumpyArray, move: Move | None, whole: Sequence[int], kept: Sequence[int]) -> NumpyArray:
@@ -173,32 +151,29 @@ def move_and_crop(items: NumpyArray, move: Move | None, whole: Sequence[int], ke
         whole: The shape that they have then.
         kept: The shape that is kept.
     """
-    runs = _runs_of(items, move, whole, kept)
-    if runs is None:
-        moved = items if move is None else permute_axes(items.reshape(1, -1), move.shape, move.axes)
-        return narrow(moved.reshape(whole), kept)
-    return items.reshape(-1, runs.length).take(runs.there, axis=0).reshape(kept)
+    if move is None and tuple(whole) == tuple(kept):
+        return items.reshape(kept)
+    shape, axes = _axes_of(move, whole)
+    places = _find_places(items, shape, axes, whole, kept)
+    if places is None:
+        return narrow(_permute_all(items, shape, axes).reshape(whole), kept)
+    return gather(items, places).reshape(kept)
 
 
 def move_back_and_fill(items: NumpyArray, move: Move | None, whole: Sequence[int], kept: Sequence[int]) -> NumpyArray:
     """The inverse of :func:`move_and_crop`, flat, zeros where it has cut off entries."""
-    runs = _runs_of(items, move, whole, kept)
-    if runs is None:
-        filled = widen(items, whole).reshape(1, -1)
-        return filled if move is None else permute_axes(filled, move.shape_back, move.axes_back)
-    found = items.reshape(-1, runs.length).take(runs.back, axis=0)
-    if len(runs.lost):
-        found[runs.lost] = 0
-    return found.reshape(-1)
+    if move is None and tuple(whole) == tuple(kept):
+        return items.reshape(-1)
+    shape, axes = _axes_of(move, whole)
+    places = _find_places(items, shape, axes, whole, kept)
+    if places is None:
+        filled = widen(items, whole)
+        return (filled if move is None else _permute_all(filled, move.shape_back, move.axes_back)).reshape(-1)
+    return scatter(items, places, math.prod(whole))
 
 
-def _runs_of(items: NumpyArray, move: Move | None, whole: Sequence[int], kept: Sequence[int]) -> _Runs | None:
-    """The runs of both at once; None where one after the other is faster, or there is nothing to do."""
-    if items.size > MOST_CROPPED or (move is None and tuple(whole) == tuple(kept)):
-        return None
-    shape, axes = ((math.prod(whole),), (0,)) if move is None else (move.shape, move.axes)
-    runs = _find_runs(shape, axes, tuple(whole), tuple(kept))
-    return runs if runs.length > 1 or items.size <= MOST_MOVED else None
+def _axes_of(move: Move | None, whole: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return ((math.prod(whole),), (0,)) if move is None else (move.shape, move.axes)
 
 
 @lru_cache(maxsize=256)
