@@ -32,9 +32,10 @@ from adqc.engine.chain import Chain
 from adqc.engine.columns import Columns
 from adqc.engine.contract import as_halves, contract_arrays
 from adqc.engine.evolve import KEEP
-from adqc.engine.gate_loops import multiply_out, run_windows
+from adqc.engine.gate_loops import multiply_out, run_patches, run_windows
 from adqc.engine.join import Join, join_arrays, pull_join
 from adqc.engine.materialise import make_plan
+from adqc.engine.patches import Patches
 from adqc.engine.train import Train, narrow_train
 from adqc.engine.windows import Windows
 from adqc.memory import check_memory
@@ -91,7 +92,7 @@ def find_part(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: 
     """How :func:`build_at_once` builds it, for :func:`run_parts`; arguments, None and errors as there."""
     if route not in ROUTES or not _is_small(wall, gates, scale, state):
         return None
-    plan = make_plan(wall.wiring, wall.layout, route, in_loops=True)
+    plan = make_plan(wall.wiring, wall.layout, route, in_loops=True, zeros=state is None)
     if (plan.join is not None and plan.join.in_blocks) or not _fits(plan.head, gates, state):
         return None
     if plan.tail is not None and not (isinstance(plan.tail, Windows) and _keeps_little(plan.tail, gates)):
@@ -131,9 +132,11 @@ def run_parts(parts: Sequence[Part]) -> Sequence[Tensor]:
     return [torch.from_numpy(own) for found in made for own in found]
 
 
-def _fits(plan: object, gates: Tensor, state: Tensor | None) -> TypeGuard[Columns | Train | None]:
+def _fits(plan: object, gates: Tensor, state: Tensor | None) -> TypeGuard[Columns | Train | Patches | None]:
     if plan is None:
         return True
+    if isinstance(plan, Patches):
+        return state is None and not is_kept_elsewhere()
     # Only columns take a product state as it is.
     return (isinstance(plan, Columns) or (isinstance(plan, Train) and state is None)) and is_soon_multiplied(
         gates, plan.size
@@ -191,7 +194,7 @@ def _cut(pieces: Many, gates: NumpyArray, *, chain: Chain) -> tuple[Many, Callab
 
 def _make(
     wall: BrickWall,
-    plan: Columns | Train | None,
+    plan: Columns | Train | Patches | None,
     first: int,
     peeled: tuple[int, ...],
     ending: Ending,
@@ -246,9 +249,11 @@ def _fill_up(matrices: NumpyArray, pull: Pull, every: int) -> tuple[NumpyArray, 
 
 
 def _contract(
-    gates: NumpyArray, plan: Columns | Train | None, scale: NumpyArray, state: NumpyArray | None
+    gates: NumpyArray, plan: Columns | Train | Patches | None, scale: NumpyArray, state: NumpyArray | None
 ) -> tuple[Many, Callable[[Many], Many]]:
     """The pieces, where there are any; or what a tail begins with."""
+    if isinstance(plan, Patches):
+        return run_patches(gates, plan, scale)
     if plan is not None:
         return contract_arrays(gates, plan, scale, state)
     if state is None:

@@ -20,7 +20,7 @@ WIRINGS = [
     staircase(11, 3),
     staircase(10, 2, width=3),
     staircase(12, 1, width=5, stride=2),
-    chain(8, (0, 1, 2, 3, 4, 5, 6, 7), (2, 3), (1, 2, 3)),
+    chain(8, (0, 1, 2, 3, 4, 5, 6, 7), (2, 3, 4), (1, 2, 3)),
 ]
 
 
@@ -29,8 +29,8 @@ def test_each_gate_acts_once_within_its_window_and_behind_those_it_needs(wiring)
     sites = wiring.sites
     windows = find_windows(wiring, layout((2**sites,)), range(sites))
     taken = windows.gates.values
-    assert sorted(number for number, _ in taken) == list(range(len(wiring.gates)))
-    place = {number: at for at, (number, _) in enumerate(taken)}
+    assert sorted(number for number, *_ in taken) == list(range(len(wiring.gates)))
+    place = {number: at for at, (number, *_) in enumerate(taken)}
     for own in wiring.wires:
         assert [place[gate] for gate in own] == sorted(place[gate] for gate in own)
     ends = [0]
@@ -40,10 +40,11 @@ def test_each_gate_acts_once_within_its_window_and_behind_those_it_needs(wiring)
         assert before * rows * behind == 2**sites
         assert rows <= 2 ** max(WIDEST, *map(len, wiring.gates))
         first = before.bit_length() - 1
-        for number, beyond in taken[start:end]:
+        for number, beyond, far in taken[start:end]:
             gate = wiring.gates[number]
             assert first <= gate[0]
             assert 2 ** (sites - gate[-1] - 1) == beyond * behind
+            assert far == 2 * beyond
     assert ends[-1] == len(taken)
 
 
@@ -66,7 +67,7 @@ def test_sites_may_lie_in_another_order():
     order = [0, 5, 1, 2, 3, 4]
     found = find_windows(wiring, weights, order)
     assert found.windows.values == ((0, 3, 1, 64, 1),)
-    assert dict(found.gates.values) == {0: 2, 1: 4, 2: 1}
+    assert sorted(found.gates.values) == [(0, 2, 4), (1, 4, 8), (2, 1, 2)]
     # The state's bits move into the weight's order, whichever that is.
     assert find_windows(wiring, layout((64,)), range(6)).move is None
     assert found.move is not None

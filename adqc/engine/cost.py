@@ -5,7 +5,10 @@ Only ratios count: the figures choose between ways, they promise no time.
 
 from __future__ import annotations
 
+import math
+
 from adqc.engine.columns import Columns
+from adqc.engine.patches import Patches
 from adqc.engine.pieces import Piece, Step
 from adqc.engine.program import Program
 from adqc.engine.train import Train
@@ -33,7 +36,7 @@ def copy(count: int, run: int = 16, *, fresh: bool = False) -> float:
     """Moving the axes of a tensor of ``count`` entries, ``run`` of which stay together; one that has just been made may
     still lie in the cache."""
     rate = CACHED if fresh and ELEMENT * count < LARGE else BYTES
-    return CALL + 2 * ELEMENT * count / rate * (1 + 8 / run)
+    return CALL + 2 * ELEMENT * count / rate * (1 + 2 / run)
 
 
 def another(count: int) -> float:
@@ -85,8 +88,14 @@ def windows_cost(windows: Windows) -> float:
     return found
 
 
-def program_cost(program: Program | Columns | Train) -> float:
+def program_cost(program: Program | Columns | Train | Patches) -> float:
     """All pieces, and the blocks that they are made of."""
+    if isinstance(program, Patches):
+        # With bringing the axes into order.
+        return sum(
+            windows_cost(patch.windows) + copy(math.prod(piece.sizes), fresh=True)
+            for piece, patch in zip(program.pieces, program.patches, strict=True)
+        )
     found = sum(piece_cost(piece) for piece in program.pieces)
     if isinstance(program, Train):
         return found + 4 * CALL + 2 * copy(len(program.places.values))

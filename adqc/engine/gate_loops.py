@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from adqc.arrays import NumpyArray, fixed
 from adqc.compiled import compiled
 from adqc.engine.arrange import move_and_crop, move_back_and_fill
+from adqc.engine.patches import Patches
 from adqc.engine.windows import CLOSE, LANES, Windows
 
 
@@ -75,6 +77,40 @@ def run_windows(
         return own[: len(state)], _pull_(own, whole, made, gates, turned, places, parts, LANES, CLOSE)
 
     return move_and_crop(made[-1], windows.move, windows.shape, windows.kept), pull
+
+
+def run_patches(
+    gates: NumpyArray, patches: Patches, scale: NumpyArray
+) -> tuple[list[NumpyArray], Callable[[Sequence[NumpyArray]], tuple[NumpyArray, NumpyArray]]]:
+    """All pieces of a circuit that begins with |0…0>.
+
+    Args:
+        gates: (G, 2^k, 2^k), real, in the order in which they act.
+        patches: How the pieces are made.
+        scale: (1,), multiplies the first piece.
+
+    Returns:
+        For each piece (left bonds, 2^sites, right bonds), and what makes the gradients of gates and scale of theirs.
+    """
+    found, pulls = [], []
+    for number, (piece, patch) in enumerate(zip(patches.pieces, patches.patches, strict=True)):
+        state = np.zeros(math.prod(piece.sizes), gates.dtype)
+        state[fixed(patch.ones, state, index=True)] = 1 if number else scale
+        own, pull_own = run_windows(state, gates.take(fixed(patch.gates, gates, index=True), axis=0), patch.windows)
+        found.append(own.transpose(piece.back))
+        pulls.append(pull_own)
+
+    def pull(grads: Sequence[NumpyArray]) -> tuple[NumpyArray, NumpyArray]:
+        pulled = np.zeros_like(gates)
+        begun = []
+        for grad, piece, patch, pull_own in zip(grads, patches.pieces, patches.patches, pulls, strict=True):
+            back = sorted(range(3), key=piece.back.__getitem__)
+            state, own = pull_own(grad.transpose(back))
+            pulled[fixed(patch.gates, gates, index=True)] = own
+            begun.append(state)
+        return pulled, begun[0].take(fixed(patches.patches[0].ones, scale, index=True)).sum(keepdims=True)
+
+    return found, pull
 
 
 @compiled
@@ -158,9 +194,10 @@ def _scatter_(items: Any, tile: Any, rows: int, behind: int, lanes: int) -> None
 
 
 @compiled
-def _apply_(gate: Any, tile: Any, found: Any, inner: int) -> None:
-    """A gate on the sites behind which the tile has so many entries."""
+def _apply_(gate: Any, tile: Any, found: Any, inner: int, far: int) -> None:
+    """A gate, neighbouring values of whose last axis lie so many entries apart, and those of the one ahead of it."""
     size = len(gate)
+    span = max(size * inner, 2 * far)
     for row in range(0, size, 4):
         for column in range(0, size, 4):
             own = gate[row : row + 4, column : column + 4]
@@ -168,61 +205,66 @@ def _apply_(gate: Any, tile: Any, found: Any, inner: int) -> None:
             g10, g11, g12, g13 = own[1, 0], own[1, 1], own[1, 2], own[1, 3]
             g20, g21, g22, g23 = own[2, 0], own[2, 1], own[2, 2], own[2, 3]
             g30, g31, g32, g33 = own[3, 0], own[3, 1], own[3, 2], own[3, 3]
-            for at in range(0, len(tile), size * inner):
-                x, y = at + column * inner, at + row * inner
-                x0, x1 = tile[x : x + inner], tile[x + inner : x + 2 * inner]
-                x2, x3 = tile[x + 2 * inner : x + 3 * inner], tile[x + 3 * inner : x + 4 * inner]
-                y0, y1 = found[y : y + inner], found[y + inner : y + 2 * inner]
-                y2, y3 = found[y + 2 * inner : y + 3 * inner], found[y + 3 * inner : y + 4 * inner]
-                if column == 0:
-                    for j in range(inner):
-                        a, b, c, d = x0[j], x1[j], x2[j], x3[j]
-                        y0[j] = g00 * a + g01 * b + g02 * c + g03 * d
-                        y1[j] = g10 * a + g11 * b + g12 * c + g13 * d
-                        y2[j] = g20 * a + g21 * b + g22 * c + g23 * d
-                        y3[j] = g30 * a + g31 * b + g32 * c + g33 * d
-                else:
-                    for j in range(inner):
-                        a, b, c, d = x0[j], x1[j], x2[j], x3[j]
-                        y0[j] += g00 * a + g01 * b + g02 * c + g03 * d
-                        y1[j] += g10 * a + g11 * b + g12 * c + g13 * d
-                        y2[j] += g20 * a + g21 * b + g22 * c + g23 * d
-                        y3[j] += g30 * a + g31 * b + g32 * c + g33 * d
+            for at in range(0, len(tile), span):
+                for middle in range(at, at + far, 2 * inner):
+                    x, y = middle + column * inner, middle + row * inner
+                    x0, x1 = tile[x : x + inner], tile[x + inner : x + 2 * inner]
+                    y0, y1 = found[y : y + inner], found[y + inner : y + 2 * inner]
+                    x, y = x + far, y + far
+                    x2, x3 = tile[x : x + inner], tile[x + inner : x + 2 * inner]
+                    y2, y3 = found[y : y + inner], found[y + inner : y + 2 * inner]
+                    if column == 0:
+                        for j in range(inner):
+                            a, b, c, d = x0[j], x1[j], x2[j], x3[j]
+                            y0[j] = g00 * a + g01 * b + g02 * c + g03 * d
+                            y1[j] = g10 * a + g11 * b + g12 * c + g13 * d
+                            y2[j] = g20 * a + g21 * b + g22 * c + g23 * d
+                            y3[j] = g30 * a + g31 * b + g32 * c + g33 * d
+                    else:
+                        for j in range(inner):
+                            a, b, c, d = x0[j], x1[j], x2[j], x3[j]
+                            y0[j] += g00 * a + g01 * b + g02 * c + g03 * d
+                            y1[j] += g10 * a + g11 * b + g12 * c + g13 * d
+                            y2[j] += g20 * a + g21 * b + g22 * c + g23 * d
+                            y3[j] += g30 * a + g31 * b + g32 * c + g33 * d
 
 
 @compiled
-def _pull_gate_(own: Any, tile: Any, grad: Any, inner: int) -> None:
+def _pull_gate_(own: Any, tile: Any, grad: Any, inner: int, far: int) -> None:
     """Add a tile's part of a gate's gradient to it, from what the gate was given and the gradient of what it made."""
     size = len(own)
+    span = max(size * inner, 2 * far)
     zero = np.zeros(1, tile.dtype)[0]
-    for at in range(0, len(tile), size * inner):
-        for row in range(0, size, 2):
-            # More sums than for two rows at once do not find a place in the registers of every machine.
-            first = grad[at + row * inner : at + (row + 1) * inner]
-            second = grad[at + (row + 1) * inner : at + (row + 2) * inner]
-            for column in range(0, size, 4):
-                low = at + column * inner
-                x0, x1 = tile[low : low + inner], tile[low + inner : low + 2 * inner]
-                x2, x3 = tile[low + 2 * inner : low + 3 * inner], tile[low + 3 * inner : low + 4 * inner]
-                s0, s1, s2, s3, t0, t1, t2, t3 = zero, zero, zero, zero, zero, zero, zero, zero
-                for j in range(inner):
-                    a, b, c, d, e, f = x0[j], x1[j], x2[j], x3[j], first[j], second[j]
-                    s0 += e * a
-                    s1 += e * b
-                    s2 += e * c
-                    s3 += e * d
-                    t0 += f * a
-                    t1 += f * b
-                    t2 += f * c
-                    t3 += f * d
-                own[row, column] += s0
-                own[row, column + 1] += s1
-                own[row, column + 2] += s2
-                own[row, column + 3] += s3
-                own[row + 1, column] += t0
-                own[row + 1, column + 1] += t1
-                own[row + 1, column + 2] += t2
-                own[row + 1, column + 3] += t3
+    for at in range(0, len(tile), span):
+        for middle in range(at, at + far, 2 * inner):
+            for row in range(0, size, 2):
+                # More sums than for two rows at once do not find a place in the registers of every machine.
+                y = middle + row // 4 * 4 * inner + row % 4 // 2 * far
+                first, second = grad[y : y + inner], grad[y + inner : y + 2 * inner]
+                for column in range(0, size, 4):
+                    x = middle + column * inner
+                    x0, x1 = tile[x : x + inner], tile[x + inner : x + 2 * inner]
+                    x += far
+                    x2, x3 = tile[x : x + inner], tile[x + inner : x + 2 * inner]
+                    s0, s1, s2, s3, t0, t1, t2, t3 = zero, zero, zero, zero, zero, zero, zero, zero
+                    for j in range(inner):
+                        a, b, c, d, e, f = x0[j], x1[j], x2[j], x3[j], first[j], second[j]
+                        s0 += e * a
+                        s1 += e * b
+                        s2 += e * c
+                        s3 += e * d
+                        t0 += f * a
+                        t1 += f * b
+                        t2 += f * c
+                        t3 += f * d
+                    own[row, column] += s0
+                    own[row, column + 1] += s1
+                    own[row, column + 2] += s2
+                    own[row, column + 3] += s3
+                    own[row + 1, column] += t0
+                    own[row + 1, column + 1] += t1
+                    own[row + 1, column + 2] += t2
+                    own[row + 1, column + 3] += t3
 
 
 @compiled
@@ -239,7 +281,7 @@ def _run_(state: Any, made: Any, gates: Any, places: Any, windows: Any, most: in
                 at = b * rows * behind + j
                 _read_(given, tile, at, rows, behind, lanes)
                 for g in range(start, end):
-                    _apply_(gates[places[g, 0]], tile, other, places[g, 1] * lanes)
+                    _apply_(gates[places[g, 0]], tile, other, places[g, 1] * lanes, places[g, 2] * lanes)
                     tile, other = other, tile
                 _write_(made[w], tile, at, rows, behind, lanes)
 
@@ -265,11 +307,11 @@ def _pull_(
                 _read_(grad, own, at, rows, behind, lanes)
                 for g in range(start, end - 1):
                     tile, behind_it = room[g - start, : rows * lanes], room[g - start + 1, : rows * lanes]
-                    _apply_(gates[places[g, 0]], tile, behind_it, places[g, 1] * lanes)
+                    _apply_(gates[places[g, 0]], tile, behind_it, places[g, 1] * lanes, places[g, 2] * lanes)
                 for g in range(end - 1, start - 1, -1):
-                    inner = places[g, 1] * lanes
-                    _pull_gate_(found[places[g, 0]], room[g - start, : rows * lanes], own, inner)
-                    _apply_(turned[places[g, 0]], own, other, inner)
+                    inner, far = places[g, 1] * lanes, places[g, 2] * lanes
+                    _pull_gate_(found[places[g, 0]], room[g - start, : rows * lanes], own, inner, far)
+                    _apply_(turned[places[g, 0]], own, other, inner, far)
                     own, other = other, own
                 _write_(grad, own, at, rows, behind, lanes)
     return found

@@ -24,6 +24,7 @@ from adqc.engine.contract import as_halves
 from adqc.engine.evolve import KEEP, is_large, run_on, run_program
 from adqc.engine.fusion import FUSIONS, Fusion
 from adqc.engine.join import Join, join_as_they_lie, join_halves, make_join
+from adqc.engine.patches import Patches, make_patches
 from adqc.engine.peel import find_peel, place
 from adqc.engine.program import Program, find_programs, make_program
 from adqc.engine.split import Split, halves, shorten, whole
@@ -48,7 +49,7 @@ class Plan:
         seconds: What it costs, see :mod:`adqc.engine.cost`.
     """
 
-    head: Program | Columns | Train | None
+    head: Program | Columns | Train | Patches | None
     tail: Program | Windows | None
     first: int
     peeled: tuple[int, ...]
@@ -57,7 +58,9 @@ class Plan:
 
 
 @plans
-def make_plan(wiring: Wiring, layout: Layout, route: str = "auto", *, in_loops: bool = False) -> Plan:
+def make_plan(
+    wiring: Wiring, layout: Layout, route: str = "auto", *, in_loops: bool = False, zeros: bool = True
+) -> Plan:
     """The cheapest plan.
 
     Args:
@@ -67,25 +70,26 @@ def make_plan(wiring: Wiring, layout: Layout, route: str = "auto", *, in_loops: 
             ``"auto"``.
         in_loops: Whether gates that act on a whole state do so in loops, where it is small, see
             :mod:`adqc.engine.gate_loops`; real ones on the CPU.
+        zeros: Whether the circuit begins with |0…0>, as loops make halves of such circuits only.
     """
-    return _make_plan(wiring, layout, route, in_loops)
+    return _make_plan(wiring, layout, route, in_loops, zeros)
 
 
 @lru_cache(maxsize=256)
-def _make_plan(wiring: Wiring, layout: Layout, route: str, in_loops: bool) -> Plan:
+def _make_plan(wiring: Wiring, layout: Layout, route: str, in_loops: bool, zeros: bool) -> Plan:
     depth = len(wiring.layers)
     route = "auto" if route == "matrix-free" else route
     lasts = {"fused": [0], "halves": [depth]}.get(route) or sorted(
         {0, depth, *(last for last in SWITCHES if last < depth)}
     )
-    plans = [plan for last in lasts for plan in _plans(wiring, layout, last, in_loops)]
+    plans = [plan for last in lasts for plan in _plans(wiring, layout, last, in_loops, zeros)]
     if not plans:
         # One site, or one gate over all sites, cannot be cut.
-        plans = _plans(wiring, layout, 0, in_loops)
+        plans = _plans(wiring, layout, 0, in_loops, zeros)
     return min(plans, key=lambda plan: plan.seconds)
 
 
-def _plans(wiring: Wiring, layout: Layout, last: int, in_loops: bool) -> list[Plan]:
+def _plans(wiring: Wiring, layout: Layout, last: int, in_loops: bool, zeros: bool = True) -> list[Plan]:
     """Plans whose heads are the layers up to the last one, but for what is peeled off them."""
     if not last:
         tails = _tails(wiring, layout, None, FUSIONS, in_loops)
@@ -98,7 +102,12 @@ def _plans(wiring: Wiring, layout: Layout, last: int, in_loops: bool) -> list[Pl
     splits = [split for split in splits if split.bonds[0] + max(map(len, split.sites)) <= most]
     plans = [plan for split in splits for plan in _peeled_plans(wiring, layout, early, split, in_loops)]
     ranks: Sequence[int] = layout.order if last == depth else range(wiring.sites)
-    programs = [program for split in splits for program in find_programs(early, split, ranks=ranks)]
+    programs: list[Program | Columns | Train | Patches] = [
+        program for split in splits for program in find_programs(early, split, ranks=ranks)
+    ]
+    if in_loops and zeros:
+        patches = [make_patches(early, split, ranks=ranks) for split in splits]
+        programs += [own for own in patches if own is not None and own.size * cost.ELEMENT <= KEEP]
     if not programs:
         return plans
     heads = [(program, make_join(program.pieces, layout if last == depth else None)) for program in programs]
@@ -186,6 +195,7 @@ def build_weight(
 
 def _build_head(plan: Plan, gates: Tensor, scale: Tensor, start: Tensor | None, unitary: bool) -> Tensor:
     assert plan.head is not None, "halves are asked for"
+    assert not isinstance(plan.head, Patches), "no loops were asked for"
     assert plan.join is not None, "halves are joined"
     pieces = run_program(gates, plan.head, start, scale, unitary=unitary)
     return join_halves(*as_halves(pieces), plan.join, real=plan.tail is None)

@@ -1,0 +1,126 @@
+"""The pieces of a small circuit as states of their own: each stretch of a wire in a piece is an axis.
+
+A wire that comes in from another piece is an axis that stays as it is, and one more that begins as its copy and goes
+through the piece's gates; one that goes out ends where the other piece takes it over. So a piece is a state on which
+its gates act, window by window, as they do on that of a whole circuit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+from adqc.arrays import Numbers
+from adqc.engine.pieces import Piece, Wire, finish
+from adqc.engine.split import Split
+from adqc.engine.windows import Windows, lay_windows
+from adqc.geometry import Wiring
+
+# Larger pieces are made of columns, which take less arithmetic.
+MOST_AXES = 17
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """How a piece is made.
+
+    Args:
+        gates: Its gates, by their places in the circuit's order.
+        windows: How they act on it.
+        ones: Where the entries are that it begins with; all others are zero.
+    """
+
+    gates: Numbers
+    windows: Windows
+    ones: Numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """How all pieces of a circuit that begins with |0…0> are made.
+
+    Args:
+        pieces: What they are, from left to right; without steps.
+        patches: How each is made.
+
+    Attributes:
+        size: How many entries the backward pass keeps.
+    """
+
+    pieces: tuple[Piece, ...]
+    patches: tuple[Patch, ...]
+
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", sum(patch.windows.size for patch in self.patches))
+
+
+def make_patches(wiring: Wiring, split: Split, *, ranks: Sequence[int]) -> Patches | None:
+    """The patches of a circuit.
+
+    Args:
+        wiring: The sequence of gates.
+        split: Which piece each gate lies in.
+        ranks: For each site its place in the order that the outputs of its piece shall have.
+
+    Returns:
+        The patches; None where a piece has no gate or is too large, or has gates that no window takes.
+    """
+    found = [_make_patch(wiring, split, number, ranks) for number in range(split.count)]
+    made = [pair for pair in found if pair is not None]
+    return Patches(*map(tuple, zip(*made, strict=True))) if len(made) == len(found) else None
+
+
+def _make_patch(wiring: Wiring, split: Split, number: int, ranks: Sequence[int]) -> tuple[Piece, Patch] | None:
+    own = [gate for gate, piece in enumerate(split.piece) if piece == number]
+    # For each stretch the wire that it begins with, and that which it ends with.
+    ends: dict[Wire, Wire] = {(site, 0): (site, 0) for site in split.sites[number] if not wiring.wires[site]}
+    opened: list[Wire] = []
+    begun: dict[int, Wire] = {}
+    taken: list[list[Wire]] = []
+    for gate in own:
+        taken.append([])
+        for site in wiring.gates[gate]:
+            on_wire = wiring.wires[site]
+            at = on_wire.index(gate)
+            if not at or split.piece[on_wire[at - 1]] != number:
+                begun[site] = (site, at)
+                if at:
+                    opened.append((site, at))
+            ends[begun[site]] = (site, at + 1)
+            taken[-1].append(begun[site])
+    stretches = sorted(ends)
+    count = len(stretches) + len(opened)
+    if count > MOST_AXES:
+        return None
+    place = {stretch: at for at, stretch in enumerate(stretches)}
+    # What stays as it is lies last, so that many values lie side by side.
+    axes = [*(ends[stretch] for stretch in stretches), *opened]
+    outputs = [wire for wire in axes if wire[0] in split.sites[number] and wire[1] == len(wiring.wires[wire[0]])]
+    bonds = sorted(set(axes) - set(outputs))
+
+    def crosses(wire: Wire, border: int) -> bool:
+        """Whether a bond crosses the border between that piece and the next."""
+        site, at = wire
+        return min(split.piece[gate] for gate in wiring.wires[site][at - 1 : at + 1]) == border
+
+    piece = finish(
+        (),
+        axes,
+        left=[wire for wire in bonds if crosses(wire, number - 1)],
+        outputs=sorted(outputs, key=lambda wire: ranks[wire[0]]),
+        right=[wire for wire in bonds if crosses(wire, number)],
+        closed=False,
+    )
+    gates = [tuple(place[stretch] for stretch in stretches_of) for stretches_of in taken]
+    windows = lay_windows(gates, count, piece.move, piece.sizes, piece.sizes)
+    if windows is None:
+        return None
+    values = [2 ** (count - 1 - place[wire]) + 2 ** (len(opened) - 1 - at) for at, wire in enumerate(opened)]
+    ones = [
+        sum(value for value, bit in zip(values, bits, strict=True) if bit)
+        for bits in product((0, 1), repeat=len(opened))
+    ]
+    return piece, Patch(Numbers(tuple(own)), windows, Numbers(tuple(ones)))
