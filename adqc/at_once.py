@@ -112,9 +112,13 @@ def pieces_at_once(
     wall: BrickWall, gates: Tensor, scale: Tensor, chain: Chain, state: Tensor | None = None
 ) -> Sequence[Tensor] | None:
     """The matrices that :func:`adqc.engine.apply.apply_chain` takes; arguments and None as above."""
-    if not _is_small(wall, gates, scale, state) or not _fits(chain.program, gates, state):
+    if not _is_small(wall, gates, scale, state):
         return None
-    make = partial(_make, wall, chain.program, len(wall.wiring.gates), (), partial(_cut, chain=chain))
+    patched = chain.patches is not None and _fits(chain.patches, gates, state)
+    program = chain.patches if patched else chain.program
+    if not _fits(program, gates, state):
+        return None
+    make = partial(_make, wall, program, len(wall.wiring.gates), (), partial(_cut, chain=chain))
     return run_parts([Part(make, partial(wall.pieces_in_steps, chain), _given(gates, scale, state))])
 
 
@@ -136,16 +140,16 @@ def _fits(plan: object, gates: Tensor, state: Tensor | None) -> TypeGuard[Column
     if plan is None:
         return True
     if isinstance(plan, Patches):
-        return state is None and not is_kept_elsewhere()
+        return state is None and _keeps_little(plan, gates)
     # Only columns take a product state as it is.
     return (isinstance(plan, Columns) or (isinstance(plan, Train) and state is None)) and is_soon_multiplied(
         gates, plan.size
     )
 
 
-def _keeps_little(tail: Windows, gates: Tensor) -> bool:
-    # Of a whole state so much is kept that whoever wants it elsewhere shall have it.
-    return tail.size * gates.element_size() <= KEEP and not is_kept_elsewhere()
+def _keeps_little(loops: Windows | Patches, gates: Tensor) -> bool:
+    # Of whole states so much is kept that whoever wants it elsewhere shall have it.
+    return loops.size * gates.element_size() <= KEEP and not is_kept_elsewhere()
 
 
 def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor, state: Tensor | None) -> bool:

@@ -117,8 +117,10 @@ def test_the_suite_sees_a_route_that_is_wrong(route, wrong, monkeypatch):
         "build",
         lambda *a, route, **k: wrong(build(*a, route=route, **k)) if route != "gates" else build(*a, route=route, **k),
     )
+    # Small real circuits do not come by.
+    case = next(case for case in SAMPLE if case.gate == "su4")
     with pytest.raises(AssertionError, match="differs by"):
-        getattr(RouteSuite(), f"test_{route}")(make_wall(SAMPLE[0]))
+        getattr(RouteSuite(), f"test_{route}")(make_wall(case))
 
 
 @pytest.mark.parametrize(("axes", "cases"), [(AXES, CASES), (WIDE_AXES, WIDE_CASES[:-1])])

@@ -77,12 +77,14 @@ def test_gates_and_states_need_not_lie_in_one_stretch():
     assert_oracles(found, pull, follow(*inputs, wiring, weights), inputs)
 
 
-def test_a_factor_alone_begins_with_zeros_on_all_sites():
-    wiring, weights = brick_wall(9, 4), layout((20, 12))
+@pytest.mark.parametrize("zeros", [True, False])
+@pytest.mark.parametrize(("shape", "wiring", "order"), CASES, ids=[str(shape) for shape, *_ in CASES])
+def test_a_factor_alone_begins_with_zeros_on_all_sites(shape, wiring, order, zeros):
+    weights = layout(shape, order)
     factor, gates = draw(1), draw_gates(wiring)
     inputs = [torch.from_numpy(array.copy()).requires_grad_() for array in (factor, gates)]
-    found, pull = run_windows(factor, gates, find_windows(wiring, weights, range(9)))
-    start = inputs[0] * zero_state(9, inputs[0])
+    found, pull = run_windows(factor, gates, find_windows(wiring, weights, range(wiring.sites), zeros=zeros))
+    start = inputs[0] * zero_state(wiring.sites, inputs[0])
     assert_oracles(found, pull, follow(start, inputs[1], wiring, weights), inputs)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adqc.engine.windows import WIDEST, find_windows
+from adqc.engine.windows import WIDEST, find_windows, lay_windows
 from adqc.geometry import Wiring, brick_wall, layout, staircase
 
 
@@ -34,11 +34,11 @@ def test_each_gate_acts_once_within_its_window_and_behind_those_it_needs(wiring)
     for own in wiring.wires:
         assert [place[gate] for gate in own] == sorted(place[gate] for gate in own)
     ends = [0]
-    for start, end, before, rows, behind in windows.windows.values:
+    for start, end, before, rows, behind, given, _ in windows.windows.values:
         assert start == ends[-1] < end
         ends.append(end)
         assert before * rows * behind == 2**sites
-        assert rows <= 2 ** max(WIDEST, *map(len, wiring.gates))
+        assert given == rows <= 2 ** max(WIDEST, *map(len, wiring.gates))
         first = before.bit_length() - 1
         for number, beyond, far in taken[start:end]:
             gate = wiring.gates[number]
@@ -53,7 +53,7 @@ def test_a_window_takes_all_that_can_act_in_it():
     assert len(find_windows(brick_wall(WIDEST, 9), layout((2**WIDEST,)), range(WIDEST)).windows.values) == 1
     found = find_windows(brick_wall(16, 12), layout((256, 256)), range(16)).windows.values
     assert len(found) == 9
-    assert all(end - start >= 9 for start, end, *_ in found[:-3])
+    assert all(window.end - window.start >= 9 for window in found[:-3])
 
 
 def test_what_the_backward_pass_keeps_is_a_state_for_each_window():
@@ -61,12 +61,53 @@ def test_what_the_backward_pass_keeps_is_a_state_for_each_window():
     assert found.size == 9 * 2**16
 
 
+@pytest.mark.parametrize("wiring", WIRINGS, ids=lambda wiring: f"{wiring.sites}-{len(wiring.gates)}")
+def test_sites_come_with_their_first_gates(wiring):
+    windows = find_windows(wiring, layout((2**wiring.sites,)), range(wiring.sites), zeros=True)
+    sources = windows.sources.values
+    there = windows.begins
+    assert there == 1
+    for window in windows.windows.values:
+        assert window.before * window.given * window.behind == there
+        there = window.before * window.rows * window.behind
+        own = [source for source, again in sources[window.sources : window.sources + window.rows] if source >= 0]
+        assert own == list(range(window.given))
+    assert there == 2**wiring.sites
+    sizes = [window.before * window.rows * window.behind for window in windows.windows.values]
+    assert sizes == sorted(sizes)
+    assert windows.size == sum(sizes)
+
+
+def test_sites_without_gates_are_there_from_the_beginning():
+    windows = find_windows(chain(4, (1, 2)), layout((16,)), range(4), zeros=True)
+    assert windows.begins == 4
+    assert windows.windows.values == ((0, 1, 2, 4, 2, 1, 0),)
+    assert windows.sources.values == ((0, 0), (-1, 0), (-1, 0), (-1, 0))
+
+
+def test_a_copied_axis_is_added_up_on_the_way_back():
+    # A gate on one axis that is there and on the copy of another.
+    windows = lay_windows([(0, 1)], 3, [0], {1: 2}, None, (8,), (8,))
+    assert windows.begins == 2
+    assert windows.windows.values == ((0, 1, 1, 8, 1, 2, 0),)
+    empty = (-1, 0)
+    assert windows.sources.values == ((0, 0), empty, empty, (0, 1), (1, 0), empty, empty, (1, 1))
+    assert windows.gates.values == ((0, 2, 4),)
+
+
+def test_axes_too_far_apart_have_no_window():
+    assert lay_windows([(0, WIDEST - 1)], WIDEST, range(WIDEST), {}, None, (1,), (1,)) is not None
+    assert lay_windows([(0, WIDEST)], WIDEST + 1, range(WIDEST + 1), {}, None, (1,), (1,)) is None
+    assert lay_windows([(0, 1)], WIDEST + 1, [0], {1: WIDEST}, None, (1,), (1,)) is None
+
+
 def test_sites_may_lie_in_another_order():
     weights = layout((8, 8))
     wiring = chain(6, (2, 3), (1, 2), (3, 4))
     order = [0, 5, 1, 2, 3, 4]
     found = find_windows(wiring, weights, order)
-    assert found.windows.values == ((0, 3, 1, 64, 1),)
+    # The third place and those behind it; two values lie ahead of each.
+    assert [window[:6] for window in found.windows.values] == [(0, 3, 4, 16, 1, 16)]
     assert sorted(found.gates.values) == [(0, 2, 4), (1, 4, 8), (2, 1, 2)]
     # The state's bits move into the weight's order, whichever that is.
     assert find_windows(wiring, layout((64,)), range(6)).move is None

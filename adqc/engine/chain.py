@@ -15,6 +15,7 @@ from itertools import combinations, pairwise
 from adqc.constants import plans
 from adqc.engine import cost
 from adqc.engine.columns import Columns
+from adqc.engine.patches import Patches, make_patches
 from adqc.engine.program import Program, find_programs
 from adqc.engine.split import Split, cut, slopes
 from adqc.engine.train import Train
@@ -30,6 +31,7 @@ class Chain:
 
     Args:
         program: How the pieces are made.
+        patches: How loops make them, of real gates from |0…0> on; None where they are too large.
         rows: For each piece, the number of rows (2^bits of the first axis) that it holds.
         columns: For each piece, the number of columns (2^bits of all other axes).
         bonds: The dimension of each border.
@@ -44,6 +46,7 @@ class Chain:
     """
 
     program: Program | Columns | Train
+    patches: Patches | None
     rows: tuple[int, ...]
     columns: tuple[int, ...]
     bonds: tuple[int, ...]
@@ -183,8 +186,14 @@ def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards:
     firsts = [sum(layout.order[site] < rows for site in sites) for sites in split.sites]
     bonds = [bond + (not real) for bond in split.bonds]
     shapes = _shapes(layout, [sites.start for sites in split.sites[1:]], bonds)
+    patches = None
+    if isinstance(program, Columns):
+        # The wires that columns are cut at, of several with the same outputs on both sides.
+        own = cut(wiring, [2 * start for start in program.starts[1:]])
+        patches = None if own is None else make_patches(wiring, own, ranks=layout.order)
     return Chain(
         program,
+        patches,
         tuple(2**first for first in firsts),
         tuple(2 ** (len(sites) - first) for sites, first in zip(split.sites, firsts, strict=True)),
         tuple(2**bond for bond in bonds),

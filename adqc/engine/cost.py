@@ -22,7 +22,7 @@ CACHE = 2**25  # bytes; what is smaller and used again is read at the rate below
 CACHED = 4e10  # bytes a second
 LARGE = 2**24  # bytes of one tensor from which on it does not stay in the cache beside others
 ELEMENT = 4
-LOOPED = 3.0  # times as long as forward: loops use one core, and a backward pass is more of them than of products
+LOOPED = 2.7  # times as long as forward: loops use one core, and a backward pass is more of them than of products
 
 
 def product(rows: int, columns: int, rest: int) -> float:
@@ -80,7 +80,7 @@ def piece_cost(piece: Piece) -> float:
 def windows_cost(windows: Windows) -> float:
     """All gates on a whole state in loops."""
     found = CALL
-    for start, end, before, rows, behind in windows.windows.values:
+    for start, end, before, rows, behind, *_ in windows.windows.values:
         entries = before * rows * behind
         # Where few values lie side by side, bringing them together takes about twice as long.
         moved = 2 * ELEMENT * entries / (CACHED if ELEMENT * entries < CACHE else BYTES)
@@ -91,10 +91,10 @@ def windows_cost(windows: Windows) -> float:
 def program_cost(program: Program | Columns | Train | Patches) -> float:
     """All pieces, and the blocks that they are made of."""
     if isinstance(program, Patches):
-        # With bringing the axes into order.
-        return sum(
-            windows_cost(patch.windows) + copy(math.prod(piece.sizes), fresh=True)
-            for piece, patch in zip(program.pieces, program.patches, strict=True)
+        pairs = zip(program.pieces, program.patches, strict=True)
+        # With bringing the axes into order; and joining pieces takes more calls than one state.
+        return 20 * CALL + sum(
+            windows_cost(patch.windows) + copy(math.prod(piece.sizes), fresh=True) for piece, patch in pairs
         )
     found = sum(piece_cost(piece) for piece in program.pieces)
     if isinstance(program, Train):

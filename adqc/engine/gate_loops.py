@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,37 +45,38 @@ def multiply_out(
 def run_windows(
     state: NumpyArray, gates: NumpyArray, windows: Windows
 ) -> tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]:
-    """The weight that the gates make of a state.
+    """What the gates make of a state.
 
     Args:
-        state: (2^Q,), real; (1,) for that factor times |0…0>.
-        gates: (G, 2^k, 2^k), real, in the circuit's order.
+        state: What there is at first, flat, real; or (1,) for that factor times |0…0>.
+        gates: (G, 2^k, 2^k), real, in the order in which they act.
         windows: How they act.
 
     Returns:
-        The weight, cropped, and what makes the gradients of state and gates of its own.
+        An array of ``windows.kept``, and what makes the gradients of state and gates of its own.
     """
-    places, parts = (fixed(numbers, state, index=True) for numbers in (windows.gates, windows.windows))
-    size = parts[0, 2:].prod()
+    places, parts, sources = (
+        fixed(numbers, state, index=True) for numbers in (windows.gates, windows.windows, windows.sources)
+    )
     # Arrays that do not lie in one stretch would be compiled for anew.
-    if len(state) < size:
-        whole = np.zeros(size, state.dtype)
+    if len(state) < windows.begins:
+        whole = np.zeros(windows.begins, state.dtype)
         whole[: len(state)] = state
     else:
         whole = np.ascontiguousarray(state)
     gates = np.ascontiguousarray(gates)
     # What each window makes.
-    made = np.empty((len(parts), size), state.dtype)
-    _run_(whole, made, gates, places, parts, LANES, CLOSE)
+    made = np.empty(windows.size, state.dtype)
+    last = _run_(whole, made, gates, places, parts, sources, LANES, CLOSE)
 
     def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
-        # Written over, and the gradient may be somebody else's.
         own = move_back_and_fill(grad.reshape(windows.kept), windows.move, windows.shape, windows.kept).reshape(-1)
-        own = own.copy() if np.may_share_memory(own, grad) else own
         turned = np.ascontiguousarray(gates.mT)
-        return own[: len(state)], _pull_(own, whole, made, gates, turned, places, parts, LANES, CLOSE)
+        own = np.ascontiguousarray(own)
+        begun, found = _pull_(own, whole, made, gates, turned, places, parts, sources, LANES, CLOSE)
+        return begun[: len(state)], found
 
-    return move_and_crop(made[-1], windows.move, windows.shape, windows.kept), pull
+    return move_and_crop(made[last:], windows.move, windows.shape, windows.kept), pull
 
 
 def run_patches(
@@ -94,9 +94,8 @@ def run_patches(
     """
     found, pulls = [], []
     for number, (piece, patch) in enumerate(zip(patches.pieces, patches.patches, strict=True)):
-        state = np.zeros(math.prod(piece.sizes), gates.dtype)
-        state[fixed(patch.ones, state, index=True)] = 1 if number else scale
-        own, pull_own = run_windows(state, gates.take(fixed(patch.gates, gates, index=True), axis=0), patch.windows)
+        factor = np.ones_like(scale) if number else scale
+        own, pull_own = run_windows(factor, gates.take(fixed(patch.gates, gates, index=True), axis=0), patch.windows)
         found.append(own.transpose(piece.back))
         pulls.append(pull_own)
 
@@ -104,11 +103,10 @@ def run_patches(
         pulled = np.zeros_like(gates)
         begun = []
         for grad, piece, patch, pull_own in zip(grads, patches.pieces, patches.patches, pulls, strict=True):
-            back = sorted(range(3), key=piece.back.__getitem__)
-            state, own = pull_own(grad.transpose(back))
+            factor, own = pull_own(grad.transpose(sorted(range(3), key=piece.back.__getitem__)))
             pulled[fixed(patch.gates, gates, index=True)] = own
-            begun.append(state)
-        return pulled, begun[0].take(fixed(patches.patches[0].ones, scale, index=True)).sum(keepdims=True)
+            begun.append(factor)
+        return pulled, begun[0]
 
     return found, pull
 
@@ -129,68 +127,73 @@ def _most_entries(windows: Any, most: int, close: int) -> int:
 
 
 @compiled
-def _read_(state: Any, tile: Any, at: int, rows: int, behind: int, lanes: int) -> None:
-    """Bring what goes through a window together, (rows, lanes)."""
-    per = 16 // state.itemsize
-    if behind >= lanes:
-        for r in range(rows):
-            own, line = state[at + r * behind : at + r * behind + lanes], tile[r * lanes : (r + 1) * lanes]
+def _read_(state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, per: int) -> None:
+    """Bring what goes through a window together, (rows, lanes): each row from its source."""
+    if behind < lanes and per > 1 and behind % per == 0:
+        # So many entries at once as are one complex number.
+        units = tile.view(np.complex128)
+        _read_rows_(state.view(np.complex128), units, b, at, sources, given, behind // per, lanes // per)
+    else:
+        _read_rows_(state, tile, b, at, sources, given, behind, lanes)
+
+
+@compiled
+def _write_(
+    state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, per: int
+) -> None:
+    """The adjoint of :func:`_read_`; all of the state is written."""
+    # Where rows are added up, they are so entry by entry.
+    if behind < lanes and per > 1 and behind % per == 0 and len(sources) == given:
+        units = tile.view(np.complex128)
+        _write_rows_(state.view(np.complex128), units, b, at, sources, given, behind // per, lanes // per)
+    else:
+        _write_rows_(state, tile, b, at, sources, given, behind, lanes)
+
+
+@compiled
+def _read_rows_(state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int) -> None:
+    step = given * behind
+    for r in range(len(sources)):
+        line = tile[r * lanes : (r + 1) * lanes]
+        if sources[r, 0] < 0:
+            line[:] = 0
+            continue
+        own = state[(b * given + sources[r, 0]) * behind + at :]
+        if behind >= lanes:
             for j in range(lanes):
                 line[j] = own[j]
-    elif behind % per:
-        _gather_(state[at : at + rows * lanes], tile, rows, behind, lanes)
-    else:
-        # So many entries at once as are one complex number.
-        pairs = state[at : at + rows * lanes].view(np.complex128)
-        _gather_(pairs, tile.view(np.complex128), rows, behind // per, lanes // per)
+        elif behind == 1:
+            for k in range(lanes):
+                line[k] = own[k * step]
+        else:
+            # The values of several axes ahead of the window side by side.
+            for j in range(behind):
+                for k in range(lanes // behind):
+                    line[k * behind + j] = own[k * step + j]
 
 
 @compiled
-def _write_(state: Any, tile: Any, at: int, rows: int, behind: int, lanes: int) -> None:
-    """The inverse of :func:`_read_`."""
-    per = 16 // state.itemsize
-    if behind >= lanes:
-        for r in range(rows):
-            own, line = state[at + r * behind : at + r * behind + lanes], tile[r * lanes : (r + 1) * lanes]
+def _write_rows_(state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int) -> None:
+    step = given * behind
+    for r in range(len(sources)):
+        if sources[r, 0] < 0:
+            continue
+        line = tile[r * lanes : (r + 1) * lanes]
+        own = state[(b * given + sources[r, 0]) * behind + at :]
+        if sources[r, 1]:
+            for k in range(max(1, lanes // behind)):
+                for j in range(min(behind, lanes)):
+                    own[k * step + j] += line[k * behind + j]
+        elif behind >= lanes:
             for j in range(lanes):
                 own[j] = line[j]
-    elif behind % per:
-        _scatter_(state[at : at + rows * lanes], tile, rows, behind, lanes)
-    else:
-        pairs = state[at : at + rows * lanes].view(np.complex128)
-        _scatter_(pairs, tile.view(np.complex128), rows, behind // per, lanes // per)
-
-
-@compiled
-def _gather_(items: Any, tile: Any, rows: int, behind: int, lanes: int) -> None:
-    """The values of several sites ahead of the window side by side."""
-    if behind == 1:
-        for r in range(rows):
-            own, line = items[r:], tile[r * lanes : (r + 1) * lanes]
+        elif behind == 1:
             for k in range(lanes):
-                line[k] = own[k * rows]
-        return
-    for r in range(rows):
-        for j in range(behind):
-            own, line = items[r * behind + j :], tile[r * lanes + j : (r + 1) * lanes]
-            for k in range(lanes // behind):
-                line[k * behind] = own[k * rows * behind]
-
-
-@compiled
-def _scatter_(items: Any, tile: Any, rows: int, behind: int, lanes: int) -> None:
-    """The inverse of :func:`_gather_`."""
-    if behind == 1:
-        for r in range(rows):
-            own, line = items[r:], tile[r * lanes : (r + 1) * lanes]
-            for k in range(lanes):
-                own[k * rows] = line[k]
-        return
-    for r in range(rows):
-        for j in range(behind):
-            own, line = items[r * behind + j :], tile[r * lanes + j : (r + 1) * lanes]
-            for k in range(lanes // behind):
-                own[k * rows * behind] = line[k * behind]
+                own[k * step] = line[k]
+        else:
+            for j in range(behind):
+                for k in range(lanes // behind):
+                    own[k * step + j] = line[k * behind + j]
 
 
 @compiled
@@ -268,43 +271,62 @@ def _pull_gate_(own: Any, tile: Any, grad: Any, inner: int, far: int) -> None:
 
 
 @compiled
-def _run_(state: Any, made: Any, gates: Any, places: Any, windows: Any, most: int, close: int) -> None:
-    """Fill ``made`` with the state behind each window."""
+def _run_(state: Any, made: Any, gates: Any, places: Any, windows: Any, sources: Any, most: int, close: int) -> int:
+    """Fill ``made`` with the states behind all windows, one after another; where the last one begins."""
     room = np.empty((2, _most_entries(windows, most, close)), state.dtype)
+    own_rows = _name_rows(windows)
+    per, low, last = 16 // state.itemsize, 0, 0
+    before_it = state
     for w in range(len(windows)):
-        start, end, before, rows, behind = windows[w]
+        start, end, before, rows, behind, given, first = windows[w]
         lanes = _lanes_of(before, behind, most, close)
         tile, other = room[0, : rows * lanes], room[1, : rows * lanes]
-        given = state if w == 0 else made[w - 1]
+        last, low = low, low + before * rows * behind
+        behind_it, named = made[last:low], sources[first : first + rows]
         for b in range(0, before, max(1, lanes // behind)):
-            for j in range(0, behind, lanes):
-                at = b * rows * behind + j
-                _read_(given, tile, at, rows, behind, lanes)
+            for at in range(0, behind, lanes):
+                _read_(before_it, tile, b, at, named, given, behind, lanes, per)
                 for g in range(start, end):
                     _apply_(gates[places[g, 0]], tile, other, places[g, 1] * lanes, places[g, 2] * lanes)
                     tile, other = other, tile
-                _write_(made[w], tile, at, rows, behind, lanes)
+                _write_(behind_it, tile, b, at, own_rows[:rows], rows, behind, lanes, per)
+        before_it = behind_it
+    return last
+
+
+@compiled
+def _name_rows(windows: Any) -> Any:
+    """Rows that are their own sources."""
+    found = np.zeros((windows[:, 3].max(), 2), windows.dtype)
+    for r in range(len(found)):
+        found[r, 0] = r
+    return found
 
 
 @compiled
 def _pull_(
-    grad: Any, state: Any, made: Any, gates: Any, turned: Any, places: Any, windows: Any, most: int, close: int
-) -> Any:
-    """The gates' gradients; the state's takes the place of ``grad``."""
+    grad: Any, state: Any, made: Any, gates: Any, turned: Any, places: Any, windows: Any, sources: Any, most: int,
+    close: int,
+) -> Any:  # fmt: skip
+    """The gradients of what there was at first and of the gates."""
     found = np.zeros_like(gates)
     steps = (windows[:, 1] - windows[:, 0]).max()
     # What each gate of a window was given, and in turns the gradients.
     room = np.empty((steps + 2, _most_entries(windows, most, close)), grad.dtype)
+    own_rows = _name_rows(windows)
+    per, high = 16 // grad.itemsize, len(made)
     for w in range(len(windows) - 1, -1, -1):
-        start, end, before, rows, behind = windows[w]
+        start, end, before, rows, behind, given, first = windows[w]
         lanes = _lanes_of(before, behind, most, close)
         own, other = room[steps, : rows * lanes], room[steps + 1, : rows * lanes]
-        given = state if w == 0 else made[w - 1]
+        high -= before * rows * behind
+        count = before * given * behind
+        before_it = state if w == 0 else made[high - count : high]
+        pulled, named = np.empty(count, grad.dtype), sources[first : first + rows]
         for b in range(0, before, max(1, lanes // behind)):
-            for j in range(0, behind, lanes):
-                at = b * rows * behind + j
-                _read_(given, room[0, : rows * lanes], at, rows, behind, lanes)
-                _read_(grad, own, at, rows, behind, lanes)
+            for at in range(0, behind, lanes):
+                _read_(before_it, room[0, : rows * lanes], b, at, named, given, behind, lanes, per)
+                _read_(grad, own, b, at, own_rows[:rows], rows, behind, lanes, per)
                 for g in range(start, end - 1):
                     tile, behind_it = room[g - start, : rows * lanes], room[g - start + 1, : rows * lanes]
                     _apply_(gates[places[g, 0]], tile, behind_it, places[g, 1] * lanes, places[g, 2] * lanes)
@@ -313,5 +335,6 @@ def _pull_(
                     _pull_gate_(found[places[g, 0]], room[g - start, : rows * lanes], own, inner, far)
                     _apply_(turned[places[g, 0]], own, other, inner, far)
                     own, other = other, own
-                _write_(grad, own, at, rows, behind, lanes)
-    return found
+                _write_(pulled, own, b, at, named, given, behind, lanes, per)
+        grad = pulled
+    return grad, found

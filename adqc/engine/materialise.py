@@ -92,7 +92,7 @@ def _make_plan(wiring: Wiring, layout: Layout, route: str, in_loops: bool, zeros
 def _plans(wiring: Wiring, layout: Layout, last: int, in_loops: bool, zeros: bool = True) -> list[Plan]:
     """Plans whose heads are the layers up to the last one, but for what is peeled off them."""
     if not last:
-        tails = _tails(wiring, layout, None, FUSIONS, in_loops)
+        tails = _tails(wiring, layout, None, FUSIONS, in_loops, zeros)
         return [Plan(None, tail, 0, (), None, _tail_cost(tail)) for tail in tails]
     depth, early = len(wiring.layers), shorten(wiring, 0, last)
     # Of a deep circuit the halves are hardly ever taken alone, and their programs are long to plan.
@@ -145,10 +145,16 @@ def _peeled_plans(wiring: Wiring, layout: Layout, early: Wiring, split: Split, i
 
 
 def _tails(
-    late: Wiring, layout: Layout, order: Sequence[int] | None, fusions: Sequence[Fusion], in_loops: bool
+    late: Wiring,
+    layout: Layout,
+    order: Sequence[int] | None,
+    fusions: Sequence[Fusion],
+    in_loops: bool,
+    zeros: bool = True,
 ) -> Sequence[Program | Windows]:
     """The ways to apply gates to a state that holds the sites in this order; None where it is |0…0>."""
-    windows = find_windows(late, layout, range(late.sites) if order is None else order) if in_loops else None
+    sites = range(late.sites) if order is None else order
+    windows = find_windows(late, layout, sites, zeros=zeros and order is None) if in_loops else None
     if windows is not None and windows.size * cost.ELEMENT <= KEEP:
         return [windows]
     return [make_program(late, whole(late), fusion, ranks=layout.order, running=order) for fusion in fusions]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import product
 
 from adqc.arrays import Numbers
 from adqc.engine.pieces import Piece, Wire, finish
@@ -28,12 +27,10 @@ class Patch:
     Args:
         gates: Its gates, by their places in the circuit's order.
         windows: How they act on it.
-        ones: Where the entries are that it begins with; all others are zero.
     """
 
     gates: Numbers
     windows: Windows
-    ones: Numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +74,7 @@ def _make_patch(wiring: Wiring, split: Split, number: int, ranks: Sequence[int])
     own = [gate for gate, piece in enumerate(split.piece) if piece == number]
     # For each stretch the wire that it begins with, and that which it ends with.
     ends: dict[Wire, Wire] = {(site, 0): (site, 0) for site in split.sites[number] if not wiring.wires[site]}
-    opened: list[Wire] = []
+    opened: set[Wire] = set()
     begun: dict[int, Wire] = {}
     taken: list[list[Wire]] = []
     for gate in own:
@@ -88,16 +85,15 @@ def _make_patch(wiring: Wiring, split: Split, number: int, ranks: Sequence[int])
             if not at or split.piece[on_wire[at - 1]] != number:
                 begun[site] = (site, at)
                 if at:
-                    opened.append((site, at))
+                    opened.add((site, at))
             ends[begun[site]] = (site, at + 1)
             taken[-1].append(begun[site])
     stretches = sorted(ends)
-    count = len(stretches) + len(opened)
-    if count > MOST_AXES:
+    # A wire from elsewhere lies behind its copy, so that both come in one window.
+    axes = [wire for stretch in stretches for wire in (ends[stretch], *[stretch] * (stretch in opened))]
+    if len(axes) > MOST_AXES:
         return None
-    place = {stretch: at for at, stretch in enumerate(stretches)}
-    # What stays as it is lies last, so that many values lie side by side.
-    axes = [*(ends[stretch] for stretch in stretches), *opened]
+    place = {stretch: axes.index(ends[stretch]) for stretch in stretches}
     outputs = [wire for wire in axes if wire[0] in split.sites[number] and wire[1] == len(wiring.wires[wire[0]])]
     bonds = sorted(set(axes) - set(outputs))
 
@@ -115,12 +111,7 @@ def _make_patch(wiring: Wiring, split: Split, number: int, ranks: Sequence[int])
         closed=False,
     )
     gates = [tuple(place[stretch] for stretch in stretches_of) for stretches_of in taken]
-    windows = lay_windows(gates, count, piece.move, piece.sizes, piece.sizes)
-    if windows is None:
-        return None
-    values = [2 ** (count - 1 - place[wire]) + 2 ** (len(opened) - 1 - at) for at, wire in enumerate(opened)]
-    ones = [
-        sum(value for value, bit in zip(values, bits, strict=True) if bit)
-        for bits in product((0, 1), repeat=len(opened))
-    ]
-    return piece, Patch(Numbers(tuple(own)), windows, Numbers(tuple(ones)))
+    copies = {place[wire]: place[wire] + 1 for wire in opened}
+    idle = [at for wire, at in place.items() if ends[wire] == wire]
+    windows = lay_windows(gates, len(axes), idle, copies, piece.move, piece.sizes, piece.sizes)
+    return None if windows is None else (piece, Patch(Numbers(tuple(own)), windows))

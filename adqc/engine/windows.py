@@ -7,8 +7,10 @@ for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import NamedTuple
 
 from adqc.arrays import Numbers
 from adqc.engine.arrange import Move, find_move
@@ -19,6 +21,30 @@ WIDEST = 7
 # The values of other sites that go through a window together, at most; where fewer of them than CLOSE lie side by side,
 # those of several sites ahead of the window are brought together.
 LANES, CLOSE = 64, 16
+# To move entries into a window and back takes about as long as so many gates.
+MOVED = 3
+
+
+class Window(NamedTuple):
+    """Some gates on neighbouring axes.
+
+    Args:
+        start: Its first gate.
+        end: The gate behind its last one.
+        before: How many values the axes ahead of it have together, of those that are there.
+        rows: How many values its own ones have.
+        behind: How many values those behind it have.
+        given: How many values its own ones have that are there already.
+        sources: Where it begins in the list of sources.
+    """
+
+    start: int
+    end: int
+    before: int
+    rows: int
+    behind: int
+    given: int
+    sources: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,35 +55,42 @@ class Windows:
         gates: For each gate, in the order in which they act now, its place in the order that it was given in, and how
             many values the window's axes have together behind its last one and behind its first one (behind its last
             two and three, where it acts on more than two).
-        windows: For each window where its gates begin and end, and how many values the axes ahead of it, its own ones
-            and those behind it have together.
+        windows: Each a :class:`Window`.
+        sources: For each row of each window the row that it is given as, -1 where it begins with zeros, and whether
+            that row was named before.
+        begins: How many entries there are at first.
         move: How the axes get into the order that they shall have in the end; None where they lie so.
         shape: The shape that they have then.
         kept: What is kept of it.
         side: Rows of the largest gate.
+
+    Attributes:
+        size: How many entries the backward pass keeps.
     """
 
     gates: Numbers
     windows: Numbers
+    sources: Numbers
+    begins: int
     move: Move | None
     shape: tuple[int, ...]
     kept: tuple[int, ...]
     side: int
 
-    @property
-    def size(self) -> int:
-        """How many entries the backward pass keeps."""
-        _, _, before, rows, behind = self.windows.values[0]
-        return int(before * rows * behind * len(self.windows.values))
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", sum(own[2] * own[3] * own[4] for own in self.windows.values))
 
 
-def find_windows(wiring: Wiring, layout: Layout, order: Sequence[int]) -> Windows | None:
+def find_windows(wiring: Wiring, layout: Layout, order: Sequence[int], *, zeros: bool = False) -> Windows | None:
     """The windows of all gates on a weight's state.
 
     Args:
         wiring: The sequence of gates.
         layout: What the state is in the end.
         order: The sites in the order in which the state holds them.
+        zeros: Whether the state is |0…0>.
 
     Returns:
         The windows; None where :func:`lay_windows` finds none.
@@ -65,17 +98,22 @@ def find_windows(wiring: Wiring, layout: Layout, order: Sequence[int]) -> Window
     place = {site: at for at, site in enumerate(order)}
     gates = [tuple(place[site] for site in gate) for gate in wiring.gates]
     move = find_move([layout.order[site] for site in order], range(wiring.sites))
-    return lay_windows(gates, wiring.sites, move, layout.padded, layout.shape)
+    idle = [place[site] for site, own in enumerate(wiring.wires) if not own]
+    there = idle if zeros else range(wiring.sites)
+    return lay_windows(gates, wiring.sites, there, {}, move, layout.padded, layout.shape)
 
 
 def lay_windows(
-    gates: Sequence[tuple[int, ...]], axes: int, move: Move | None, shape: tuple[int, ...], kept: tuple[int, ...]
-) -> Windows | None:
+    gates: Sequence[tuple[int, ...]], axes: int, there: Iterable[int], copies: Mapping[int, int],
+    move: Move | None, shape: tuple[int, ...], kept: tuple[int, ...],
+) -> Windows | None:  # fmt: skip
     """The windows of gates on any axes of two values.
 
     Args:
         gates: The axes of each gate, in the order in which the gates act.
         axes: Number of axes.
+        there: Those that are there at first; others come with their first gate, as |0>.
+        copies: For axes that come as a copy of an open wire, not as |0>, the axis behind them that stays as it is.
         move: See :class:`Windows`, as of the others.
         shape: The same.
         kept: The same.
@@ -86,23 +124,43 @@ def lay_windows(
     """
     if not gates or any(not _suits(gate) for gate in gates):
         return None
-    widest = max(gate[-1] + 1 - gate[0] for gate in gates)
+    widest = max(max(gate[-1], *(copies.get(axis, 0) for axis in gate)) + 1 - gate[0] for gate in gates)
     if widest > max(WIDEST, *map(len, gates)):
         return None
     wide = min(max(WIDEST, widest), axes)
     left = list(enumerate(gates))
+    alive = set(there)
+    begins = 2 ** len(alive)
     laid: list[tuple[int, int, int]] = []
-    windows: list[tuple[int, ...]] = []
+    windows: list[Window] = []
+    sources: list[tuple[int, int]] = []
     while left:
-        found = [(first, _take(left, range(first, first + wide))) for first in range(axes - wide + 1)]
-        # Of as many, those with more values side by side.
-        first, taken = max(found, key=lambda pair: (len(pair[1]), -pair[0]))
-        last = first + wide - 1
-        windows.append((len(laid), len(laid) + len(taken), 2**first, 2**wide, 2 ** (axes - 1 - last)))
-        laid += [(number, 2 ** (last - own[-1]), 2 ** (last - own[-2])) for number, own in taken]
+        found = [
+            (taken, _come(taken, alive, copies))
+            for first in range(axes - wide + 1)
+            if (taken := _take(left, range(first, first + wide), copies))
+        ]
+        # Most of what is done in each for what it takes to go through all that is there then.
+        taken, new = max(found, key=lambda pair: len(pair[0]) / (len(pair[0]) + MOVED) / 2 ** len(pair[1] - alive))
+        met = alive | new
+        low, high = min(own[0] for _, own in taken), max(max(own[-1] for _, own in taken), *new, 0)
+        rows = [axis for axis in range(low, high + 1) if axis in met]
+        ahead = sum(axis < low for axis in met)
+        window = Window(
+            len(laid), len(laid) + len(taken), 2**ahead, 2 ** len(rows), 2 ** (len(met) - ahead - len(rows)),
+            2 ** len(alive.intersection(rows)), len(sources),
+        )  # fmt: skip
+        windows.append(window)
+        sources += _find_sources(rows, alive, copies)
+        behind = {axis: 2 ** (len(rows) - 1 - at) for at, axis in enumerate(rows)}
+        laid += [(number, behind[own[-1]], behind[own[-2]]) for number, own in taken]
+        alive = met
         done = {number for number, _ in taken}
         left = [gate for gate in left if gate[0] not in done]
-    return Windows(Numbers(tuple(laid)), Numbers(tuple(windows)), move, shape, kept, 2 ** max(map(len, gates)))
+    return Windows(
+        Numbers(tuple(laid)), Numbers(tuple(windows)), Numbers(tuple(sources)), begins, move, shape, kept,
+        2 ** max(map(len, gates)),
+    )  # fmt: skip
 
 
 def _suits(gate: tuple[int, ...]) -> bool:
@@ -111,16 +169,43 @@ def _suits(gate: tuple[int, ...]) -> bool:
     return len(gate) > 2 and gate == tuple(range(gate[0], gate[-1] + 1))
 
 
-def _take(left: Sequence[tuple[int, tuple[int, ...]]], window: range) -> list[tuple[int, tuple[int, ...]]]:
+def _take(
+    left: Sequence[tuple[int, tuple[int, ...]]], window: range, copies: Mapping[int, int]
+) -> list[tuple[int, tuple[int, ...]]]:
     """The gates that need no axis beyond the window and no gate that does."""
     found = []
     # Axes of the window that wait for a gate that is not taken.
     waiting: set[int] = set()
     for number, axes in left:
-        if window.start <= axes[0] and axes[-1] < window.stop and waiting.isdisjoint(axes):
+        last = max(axes[-1], *(copies.get(axis, 0) for axis in axes))
+        if window.start <= axes[0] and last < window.stop and waiting.isdisjoint(axes):
             found.append((number, axes))
         elif axes[0] < window.stop and window.start <= axes[-1]:
             waiting.update(axis for axis in axes if axis in window)
             if len(waiting) == len(window):
                 break
     return found
+
+
+def _come(taken: Sequence[tuple[int, tuple[int, ...]]], alive: set[int], copies: Mapping[int, int]) -> set[int]:
+    """The axes that come with these gates."""
+    new = {axis for _, axes in taken for axis in axes} - alive
+    return new | {copies[axis] for axis in new if axis in copies}
+
+
+def _find_sources(rows: Sequence[int], alive: set[int], copies: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+    old = [axis for axis in rows if axis in alive]
+    met: set[int] = set()
+    for bits in product((0, 1), repeat=len(rows)):
+        value = dict(zip(rows, bits, strict=True))
+        # The copied wire's own axis is told by its copy.
+        told = {copies[axis] for axis in rows if axis in copies and axis not in alive}
+        empty = any(
+            value[axis] != (value[copies[axis]] if axis in copies else 0)
+            for axis in rows
+            if axis not in alive and axis not in told
+        )
+        source = sum(value[axis] << (len(old) - 1 - at) for at, axis in enumerate(old))
+        yield (-1, 0) if empty else (source, int(source in met))
+        if not empty:
+            met.add(source)
