@@ -12,7 +12,7 @@ from adqc.arrays import NumpyArray, fixed
 from adqc.compiled import compiled
 from adqc.engine.arrange import move_and_crop, move_back_and_fill
 from adqc.engine.patches import Patches
-from adqc.engine.windows import CLOSE, LANES, Windows
+from adqc.engine.windows import CLOSE, TILE, Windows
 
 
 def multiply_out(
@@ -67,13 +67,13 @@ def run_windows(
     gates = np.ascontiguousarray(gates)
     # What each window makes.
     made = np.empty(windows.size, state.dtype)
-    last = _run_(whole, made, gates, places, parts, sources, LANES, CLOSE)
+    last = _run_(whole, made, gates, places, parts, sources, TILE, CLOSE)
 
     def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
         own = move_back_and_fill(grad.reshape(windows.kept), windows.move, windows.shape, windows.kept).reshape(-1)
         turned = np.ascontiguousarray(gates.mT)
         own = np.ascontiguousarray(own)
-        begun, found = _pull_(own, whole, made, gates, turned, places, parts, sources, LANES, CLOSE)
+        begun, found = _pull_(own, whole, made, gates, turned, places, parts, sources, TILE, CLOSE)
         return begun[: len(state)], found
 
     return move_and_crop(made[last:], windows.move, windows.shape, windows.kept), pull
@@ -112,17 +112,18 @@ def run_patches(
 
 
 @compiled
-def _lanes_of(before: int, behind: int, most: int, close: int) -> int:
+def _lanes_of(before: int, rows: int, behind: int, tile: int, close: int) -> int:
     """How many values of other sites go through a window together."""
+    most = max(1, tile // rows)
     return min(most, behind) if behind >= close else min(most, before * behind)
 
 
 @compiled
-def _most_entries(windows: Any, most: int, close: int) -> int:
+def _most_entries(windows: Any, tile: int, close: int) -> int:
     """The size of the largest window's part of the state."""
     found = 0
     for w in range(len(windows)):
-        found = max(found, windows[w, 3] * _lanes_of(windows[w, 2], windows[w, 4], most, close))
+        found = max(found, windows[w, 3] * _lanes_of(windows[w, 2], windows[w, 3], windows[w, 4], tile, close))
     return found
 
 
@@ -271,15 +272,15 @@ def _pull_gate_(own: Any, tile: Any, grad: Any, inner: int, far: int) -> None:
 
 
 @compiled
-def _run_(state: Any, made: Any, gates: Any, places: Any, windows: Any, sources: Any, most: int, close: int) -> int:
+def _run_(state: Any, made: Any, gates: Any, places: Any, windows: Any, sources: Any, entries: int, close: int) -> int:
     """Fill ``made`` with the states behind all windows, one after another; where the last one begins."""
-    room = np.empty((2, _most_entries(windows, most, close)), state.dtype)
+    room = np.empty((2, _most_entries(windows, entries, close)), state.dtype)
     own_rows = _name_rows(windows)
     per, low, last = 16 // state.itemsize, 0, 0
     before_it = state
     for w in range(len(windows)):
         start, end, before, rows, behind, given, first = windows[w]
-        lanes = _lanes_of(before, behind, most, close)
+        lanes = _lanes_of(before, rows, behind, entries, close)
         tile, other = room[0, : rows * lanes], room[1, : rows * lanes]
         last, low = low, low + before * rows * behind
         behind_it, named = made[last:low], sources[first : first + rows]
@@ -305,19 +306,19 @@ def _name_rows(windows: Any) -> Any:
 
 @compiled
 def _pull_(
-    grad: Any, state: Any, made: Any, gates: Any, turned: Any, places: Any, windows: Any, sources: Any, most: int,
+    grad: Any, state: Any, made: Any, gates: Any, turned: Any, places: Any, windows: Any, sources: Any, entries: int,
     close: int,
 ) -> Any:  # fmt: skip
     """The gradients of what there was at first and of the gates."""
     found = np.zeros_like(gates)
     steps = (windows[:, 1] - windows[:, 0]).max()
     # What each gate of a window was given, and in turns the gradients.
-    room = np.empty((steps + 2, _most_entries(windows, most, close)), grad.dtype)
+    room = np.empty((steps + 2, _most_entries(windows, entries, close)), grad.dtype)
     own_rows = _name_rows(windows)
     per, high = 16 // grad.itemsize, len(made)
     for w in range(len(windows) - 1, -1, -1):
         start, end, before, rows, behind, given, first = windows[w]
-        lanes = _lanes_of(before, behind, most, close)
+        lanes = _lanes_of(before, rows, behind, entries, close)
         own, other = room[steps, : rows * lanes], room[steps + 1, : rows * lanes]
         high -= before * rows * behind
         count = before * given * behind

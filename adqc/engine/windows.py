@@ -16,11 +16,9 @@ from adqc.arrays import Numbers
 from adqc.engine.arrange import Move, find_move
 from adqc.geometry import Layout, Wiring
 
-# Sites of a window. With LANES values each it makes 2^13 entries, and as many behind a gate.
-WIDEST = 7
-# The values of other sites that go through a window together, at most; where fewer of them than CLOSE lie side by side,
-# those of several sites ahead of the window are brought together.
-LANES, CLOSE = 64, 16
+# Sites of a window, and how many entries go through it together: for each value of its own sites some values of others.
+# Where fewer of these than CLOSE lie side by side, those of several sites ahead of the window are brought together.
+WIDEST, TILE, CLOSE = 7, 2**13, 16
 # To move entries into a window and back takes about as long as so many gates.
 MOVED = 3
 
