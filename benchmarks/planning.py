@@ -10,7 +10,7 @@ from typing import Any
 
 from adqc.engine.chain import _make_chain, make_chain
 from adqc.engine.materialise import _make_plan, make_plan
-from adqc.geometry import WIRINGS, layout, wire
+from adqc.geometry import WIRINGS, Layout, Wiring, layout, wire
 from benchmarks.lines import LAYOUTS, Line
 from benchmarks.timing import Setup
 
@@ -39,7 +39,7 @@ def planning(setup: Setup) -> Iterator[Line]:
         gates = wire(wiring, arrangement.sites, depth)
         name = f"{'×'.join(map(str, shape))}, depth {depth}, {order}, {wiring}"
         if shape in built:
-            works["building"][name] = lambda gates=gates, arrangement=arrangement: make_plan(gates, arrangement)
+            works["building"][name] = lambda gates=gates, arrangement=arrangement: plan_both(gates, arrangement)
         use = "linear" if len(shape) == 2 else "conv"
         for batch, kept in product(BATCHES, (False, True)):
             options: dict[str, Any] = {"use": use, "kept": kept}
@@ -62,6 +62,12 @@ def planning(setup: Setup) -> Iterator[Line]:
             at_most=1.0,
             note=worst,
         )
+
+
+def plan_both(gates: Wiring, arrangement: Layout) -> None:
+    """What a first call plans at most: with loops, and without them where these would keep too much."""
+    make_plan(gates, arrangement, in_loops=True)
+    make_plan(gates, arrangement)
 
 
 def first_use(work: Work) -> float:

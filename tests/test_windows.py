@@ -101,6 +101,14 @@ def test_axes_too_far_apart_have_no_window():
     assert lay_windows([(0, 1)], WIDEST + 1, [0], {1: WIDEST}, None, (1,), (1,)) is None
 
 
+def test_what_would_keep_too_much_has_none(monkeypatch):
+    wiring, weights = brick_wall(16, 12), layout((256, 256))
+    monkeypatch.setattr("adqc.engine.windows.MOST", 9 * 2**16)
+    assert find_windows(wiring, weights, range(16)) is not None
+    monkeypatch.setattr("adqc.engine.windows.MOST", 9 * 2**16 - 1)
+    assert find_windows(wiring, weights, range(16)) is None
+
+
 def test_sites_may_lie_in_another_order():
     weights = layout((8, 8))
     wiring = chain(6, (2, 3), (1, 2), (3, 4))

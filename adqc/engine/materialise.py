@@ -21,7 +21,7 @@ from adqc.engine import cost
 from adqc.engine.arrange import crop
 from adqc.engine.columns import DEEPEST_SLICED, Columns, make_columns
 from adqc.engine.contract import as_halves
-from adqc.engine.evolve import KEEP, is_large, run_on, run_program
+from adqc.engine.evolve import is_large, run_on, run_program
 from adqc.engine.fusion import FUSIONS, Fusion
 from adqc.engine.join import Join, join_as_they_lie, join_halves, make_join
 from adqc.engine.patches import Patches, make_patches
@@ -107,7 +107,7 @@ def _plans(wiring: Wiring, layout: Layout, last: int, in_loops: bool, zeros: boo
     ]
     if in_loops and zeros:
         patches = [make_patches(early, split, ranks=ranks) for split in splits]
-        programs += [own for own in patches if own is not None and own.size * cost.ELEMENT <= KEEP]
+        programs += [own for own in patches if own is not None]
     if not programs:
         return plans
     heads = [(program, make_join(program.pieces, layout if last == depth else None)) for program in programs]
@@ -153,10 +153,11 @@ def _tails(
     zeros: bool = True,
 ) -> Sequence[Program | Windows]:
     """The ways to apply gates to a state that holds the sites in this order; None where it is |0…0>."""
-    sites = range(late.sites) if order is None else order
-    windows = find_windows(late, layout, sites, zeros=zeros and order is None) if in_loops else None
-    if windows is not None and windows.size * cost.ELEMENT <= KEEP:
-        return [windows]
+    if in_loops:
+        sites = range(late.sites) if order is None else order
+        windows = find_windows(late, layout, sites, zeros=zeros and order is None)
+        if windows is not None:
+            return [windows]
     return [make_program(late, whole(late), fusion, ranks=layout.order, running=order) for fusion in fusions]
 
 

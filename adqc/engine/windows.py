@@ -21,6 +21,8 @@ from adqc.geometry import Layout, Wiring
 WIDEST, TILE, CLOSE = 7, 2**13, 16
 # To move entries into a window and back takes about as long as so many gates.
 MOVED = 3
+# Entries that a backward pass keeps at most: 32 MB of them in single precision.
+MOST = 2**23
 
 
 class Window(NamedTuple):
@@ -118,9 +120,9 @@ def lay_windows(
 
     Returns:
         The windows; None where there is no gate, one on a single axis, one whose axes do not rise, one on more than two
-        that are no neighbours, or two that lie too far apart.
+        that are no neighbours, or two that lie too far apart, or where too much would be kept.
     """
-    if not gates or any(not _suits(gate) for gate in gates):
+    if not gates or 2**axes > MOST or any(not _suits(gate) for gate in gates):
         return None
     widest = max(max(gate[-1], *(copies.get(axis, 0) for axis in gate)) + 1 - gate[0] for gate in gates)
     if widest > max(WIDEST, *map(len, gates)):
@@ -132,6 +134,7 @@ def lay_windows(
     laid: list[tuple[int, int, int]] = []
     windows: list[Window] = []
     sources: list[tuple[int, int]] = []
+    size = 0
     while left:
         found = [
             (taken, _come(taken, alive, copies))
@@ -149,6 +152,9 @@ def lay_windows(
             2 ** len(alive.intersection(rows)), len(sources),
         )  # fmt: skip
         windows.append(window)
+        size += 2 ** len(met)
+        if size > MOST:
+            return None
         sources += _find_sources(rows, alive, copies)
         behind = {axis: 2 ** (len(rows) - 1 - at) for at, axis in enumerate(rows)}
         laid += [(number, behind[own[-1]], behind[own[-2]]) for number, own in taken]
