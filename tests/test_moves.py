@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from adqc.engine.moves import find_places, gather, scatter
+from adqc.engine.moves import find_origins, gather, scatter
 
 BITS = (2,) * 11
 CASES = [
@@ -33,7 +33,7 @@ CASES = [
 def test_entries_are_where_numpy_puts_them(shape, axes, whole, kept, dtype):
     items = (np.arange(math.prod(shape)) + 1).astype(dtype)
     due = items.reshape(shape).transpose(axes).reshape(whole)[tuple(map(slice, kept))]
-    places = find_places(shape, axes, whole, kept, items.itemsize)
+    places = find_origins(shape, axes, whole, kept, items.itemsize)
     np.testing.assert_array_equal(gather(items, places).reshape(kept), due)
     back = scatter(due, places, items.size)
     np.testing.assert_array_equal(back, np.where(np.isin(items, due), items, 0))
@@ -55,12 +55,12 @@ def test_entries_are_where_numpy_puts_them(shape, axes, whole, kept, dtype):
 )
 def test_entries_side_by_side_are_moved_as_one(axes, kept, itemsize, unit, run):
     whole = tuple((3, 4, 8)[axis] for axis in axes)
-    places = find_places((3, 4, 8), axes, whole, kept, itemsize)
+    places = find_origins((3, 4, 8), axes, whole, kept, itemsize)
     assert (places.unit, places.run) == (unit, run)
 
 
 def test_the_lists_are_short():
     bits = tuple(range(0, 20, 2)) + tuple(range(1, 20, 2))
-    places = find_places((2,) * 20, bits, (1024, 1024), (1000, 1000), 4)
+    places = find_origins((2,) * 20, bits, (1024, 1024), (1000, 1000), 4)
     assert len(places.high) * len(places.low) * places.unit == 10**6
     assert len(places.high) + len(places.low) <= 2000

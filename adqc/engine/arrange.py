@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from adqc.arrays import Array, NumpyArray, as_array, is_plain, is_traced
-from adqc.engine.moves import Places, find_places, gather, scatter
+from adqc.engine.moves import Origins, find_origins, gather, gather_, scatter
 from adqc.geometry import Layout
 
 # Looking entries up is faster than a permutation with more axes than the one, in runs up to the second of these;
@@ -87,7 +87,12 @@ def permute_axes(items: Array, shape: Sequence[int], axes: Sequence[int]) -> Arr
     if not isinstance(items, Tensor):
         return _permute_array(items, tuple(shape), tuple(axes))
     if _is_array(items):
-        return torch.from_numpy(_permute_array(as_array(items), tuple(shape), tuple(axes)))
+        origins = _find_origins(items, (len(items), *shape), (0, *(axis + 1 for axis in axes)))
+        if origins is not None:
+            # Memory of torch's, which counts it as its own.
+            found = torch.empty(items.shape, dtype=items.dtype)
+            gather_(as_array(found), as_array(items), origins)
+            return found
     if axes[0] == 0 and len(axes) > 1:
         # As many tensors more, of fewer axes.
         parts = items.reshape(len(items) * shape[0], -1)
@@ -119,10 +124,10 @@ def _is_array(items: Tensor) -> bool:
 def _permute_array(items: NumpyArray, shape: tuple[int, ...], axes: tuple[int, ...]) -> NumpyArray:
     count = len(items)
     whole = (count, *shape), (0, *(axis + 1 for axis in axes))
-    places = _find_places(items, *whole)
-    if places is None:
+    origins = _find_origins(items, *whole)
+    if origins is None:
         return _permute_all(items, *whole).reshape(count, -1)
-    return gather(items, places).reshape(count, -1)
+    return gather(items, origins).reshape(count, -1)
 
 
 def _permute_all(items: NumpyArray, shape: tuple[int, ...], axes: tuple[int, ...]) -> NumpyArray:
@@ -130,16 +135,16 @@ def _permute_all(items: NumpyArray, shape: tuple[int, ...], axes: tuple[int, ...
     return torch.from_numpy(items).reshape(shape).permute(axes).contiguous().numpy()
 
 
-def _find_places(
-    items: NumpyArray,
+def _find_origins(
+    items: Array,
     shape: tuple[int, ...],
     axes: tuple[int, ...],
     whole: Sequence[int] = (),
     kept: Sequence[int] = (),
-) -> Places | None:
+) -> Origins | None:
     """Where entries come from; None where torch moves them faster."""
-    places = find_places(shape, axes, tuple(whole), tuple(kept), items.itemsize)
-    return None if places.run * items.itemsize >= LONG and items.nbytes >= MOST else places
+    origins = find_origins(shape, axes, tuple(whole), tuple(kept), items.itemsize)
+    return None if origins.run * items.itemsize >= LONG and items.nbytes >= MOST else origins
 
 
 def move_and_crop(items: NumpyArray, move: Move | None, whole: Sequence[int], kept: Sequence[int]) -> NumpyArray:
@@ -154,10 +159,10 @@ def move_and_crop(items: NumpyArray, move: Move | None, whole: Sequence[int], ke
     if move is None and tuple(whole) == tuple(kept):
         return items.reshape(kept)
     shape, axes = _axes_of(move, whole)
-    places = _find_places(items, shape, axes, whole, kept)
-    if places is None:
+    origins = _find_origins(items, shape, axes, whole, kept)
+    if origins is None:
         return narrow(_permute_all(items, shape, axes).reshape(whole), kept)
-    return gather(items, places).reshape(kept)
+    return gather(items, origins).reshape(kept)
 
 
 def move_back_and_fill(items: NumpyArray, move: Move | None, whole: Sequence[int], kept: Sequence[int]) -> NumpyArray:
@@ -165,11 +170,11 @@ def move_back_and_fill(items: NumpyArray, move: Move | None, whole: Sequence[int
     if move is None and tuple(whole) == tuple(kept):
         return items.reshape(-1)
     shape, axes = _axes_of(move, whole)
-    places = _find_places(items, shape, axes, whole, kept)
-    if places is None:
+    origins = _find_origins(items, shape, axes, whole, kept)
+    if origins is None:
         filled = widen(items, whole)
         return (filled if move is None else _permute_all(filled, move.shape_back, move.axes_back)).reshape(-1)
-    return scatter(items, places, math.prod(whole))
+    return scatter(items, origins, math.prod(whole))
 
 
 def _axes_of(move: Move | None, whole: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:

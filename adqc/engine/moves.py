@@ -22,7 +22,7 @@ UNIT = 16
 NUMBERS: dict[int, Any] = {8: np.complex64, 16: np.complex128}
 
 
-class Places(NamedTuple):
+class Origins(NamedTuple):
     """Where the entries come from, in units of some that stay side by side.
 
     Args:
@@ -39,9 +39,9 @@ class Places(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def find_places(
+def find_origins(
     shape: tuple[int, ...], axes: tuple[int, ...], whole: tuple[int, ...], kept: tuple[int, ...], itemsize: int
-) -> Places:
+) -> Origins:
     """Where entries come from when axes change their order and the first entries of each axis are kept.
 
     Args:
@@ -53,7 +53,8 @@ def find_places(
     """
     sizes = tuple(shape[axis] for axis in axes)
     if whole == kept:
-        whole = kept = sizes
+        # In small steps, so that both lists may be short.
+        whole = kept = tuple(factor for size in sizes for factor in _halve(size))
     strides = [math.prod(shape[axis + 1 :]) for axis in axes]
 
     def come_from(first: int, last: int) -> NumpyArray:
@@ -72,7 +73,13 @@ def find_places(
     while unit > 1 and not _goes_in(unit, high, low):
         unit //= 2
     gaps = np.flatnonzero(np.diff(low) != 1)
-    return Places(high // unit, low[::unit] // unit, unit, int(gaps[0]) + 1 if len(gaps) else len(low))
+    return Origins(high // unit, low[::unit] // unit, unit, int(gaps[0]) + 1 if len(gaps) else len(low))
+
+
+def _halve(size: int) -> list[int]:
+    """Twos, and what is left of a size without them."""
+    twos = (size & -size).bit_length() - 1
+    return [size >> twos, *[2] * twos]
 
 
 def _goes_in(unit: int, high: NumpyArray, low: NumpyArray) -> bool:
@@ -82,22 +89,27 @@ def _goes_in(unit: int, high: NumpyArray, low: NumpyArray) -> bool:
     return bool((low.reshape(-1, unit) - low[::unit, None] == np.arange(unit)).all())
 
 
-def gather(items: NumpyArray, places: Places) -> NumpyArray:
+def gather(items: NumpyArray, origins: Origins) -> NumpyArray:
     """The entries that are kept, in their new order, flat.
 
     Args:
         items: An array of any shape.
-        places: Where they come from.
+        origins: Where they come from.
     """
-    found = np.empty(len(places.high) * len(places.low) * places.unit, items.dtype)
-    _gather_(_as_units(items, places.unit), _as_units(found, places.unit), places.high, places.low)
+    found = np.empty(len(origins.high) * len(origins.low) * origins.unit, items.dtype)
+    gather_(found, items, origins)
     return found
 
 
-def scatter(items: NumpyArray, places: Places, count: int) -> NumpyArray:
+def gather_(found: NumpyArray, items: NumpyArray, origins: Origins) -> None:
+    """The same, into an array that is there."""
+    _gather_(_as_units(items, origins.unit), _as_units(found, origins.unit), origins.high, origins.low)
+
+
+def scatter(items: NumpyArray, origins: Origins, count: int) -> NumpyArray:
     """The inverse of :func:`gather`: ``count`` entries, flat, zeros where one is left out."""
     found = np.empty(count, items.dtype) if items.size == count else np.zeros(count, items.dtype)
-    _scatter_(_as_units(items, places.unit), _as_units(found, places.unit), places.high, places.low)
+    _scatter_(_as_units(items, origins.unit), _as_units(found, origins.unit), origins.high, origins.low)
     return found
 
 
