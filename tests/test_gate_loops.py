@@ -67,6 +67,8 @@ def test_values_and_gradients_are_the_oracles(shape, wiring, order):
     found, pull = run_windows(state, gates, find_windows(wiring, weights, range(wiring.sites)))
     assert_oracles(found, pull, follow(*inputs, wiring, weights), inputs)
     np.testing.assert_array_equal(state, given)
+    # The weight keeps nothing else alive.
+    assert found.base is None or found.base.size == 2**wiring.sites or found.base.size == found.size
 
 
 def test_gates_and_states_need_not_lie_in_one_stretch():

@@ -70,13 +70,14 @@ def run_windows(
     last = _run_(whole, made, gates, places, parts, sources, TILE, CLOSE)
 
     def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
-        own = move_back_and_fill(grad.reshape(windows.kept), windows.move, windows.shape, windows.kept).reshape(-1)
-        turned = np.ascontiguousarray(gates.mT)
-        own = np.ascontiguousarray(own)
+        own = move_back_and_fill(grad.reshape(windows.kept), windows.move, windows.shape, windows.kept)
+        own, turned = np.ascontiguousarray(own.reshape(-1)), np.ascontiguousarray(gates.mT)
         begun, found = _pull_(own, whole, made, gates, turned, places, parts, sources, TILE, CLOSE)
         return begun[: len(state)], found
 
-    return move_and_crop(made[last:], windows.move, windows.shape, windows.kept), pull
+    found = move_and_crop(made[last:], windows.move, windows.shape, windows.kept)
+    # Whoever keeps it shall not keep all the others.
+    return found.copy() if np.may_share_memory(found, made) else found, pull
 
 
 def run_patches(
