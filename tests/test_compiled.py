@@ -50,3 +50,21 @@ def test_where_nothing_can_be_written_it_is_compiled_each_time(monkeypatch):
     assert loop(np.ones(3)) == 3
     assert loop(np.ones(4)) == 4
     assert asked == [True, False]
+
+
+@compiled
+def twice(item):
+    return 2 * item
+
+
+@compiled
+def add_up_twice(items):
+    total = np.zeros(1, items.dtype)[0]
+    for item in items:
+        total += twice(item)
+    return total
+
+
+def test_one_may_call_another():
+    # Called as Python's own it could not be compiled.
+    assert add_up_twice(np.arange(4.0)) == 12

@@ -63,12 +63,12 @@ class Move:
         return self.shape[-1] if self.axes[-1] == len(self.axes) - 1 else 1
 
 
-def move_axes(tensor: Array, move: Move) -> Array:
-    """The tensor, or array, flat, its axes in the new order."""
+def move_axes(tensor: Tensor, move: Move) -> Tensor:
+    """The tensor, flat, its axes in the new order."""
     return permute_axes(tensor.reshape(1, -1), move.shape, move.axes).reshape(-1)
 
 
-def move_back(tensor: Array, move: Move) -> Array:
+def move_back(tensor: Tensor, move: Move) -> Tensor:
     """The inverse of :func:`move_axes`."""
     return permute_axes(tensor.reshape(1, -1), move.shape_back, move.axes_back).reshape(-1)
 

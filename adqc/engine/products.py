@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adqc.arrays import Array, as_array, as_tensor, is_plain, is_single, is_traced, multiply_tensors, own_backward
+from adqc.arrays import is_plain, is_traced, multiply_tensors, own_backward
 
 # Entries that the gradient of a matrix may take in between.
 AT_ONCE = 2**17
@@ -103,25 +103,16 @@ def apply_to_middle(matrix: Tensor, x: Tensor) -> Tensor:
     return found
 
 
-def spread(matrix: Array, x: Array) -> Array:
+def spread(matrix: Tensor, x: Tensor) -> Tensor:
     """The same as :func:`apply_to_middle`, for use inside of a backward pass of one's own."""
-    if not isinstance(x, Tensor):
-        if is_single(len(matrix) * x.size, matrix, x):
-            return matrix @ x
-        return as_array(spread(as_tensor(matrix), as_tensor(x)))
     if x.shape[0] == 1:
         return (matrix @ x[0]).unsqueeze(0)
     # torch.matmul may fold the batch into one side, for which it copies x.
     return torch.bmm(matrix.expand(x.shape[0], -1, -1), x)
 
 
-def pull_matrix(grad: Array, x: Array) -> Array:
+def pull_matrix(grad: Tensor, x: Tensor) -> Tensor:
     """The gradient of the matrix: (batch, m, n) and (batch, k, n) -> (m, k)."""
-    if not isinstance(x, Tensor):
-        if is_single(grad.shape[1] * x.size, grad, x):
-            small: Array = (grad @ x.mT).sum(0)
-            return small
-        return as_array(pull_matrix(as_tensor(grad), as_tensor(x)))
     rows, columns = grad.shape[1], x.shape[1]
     if x.shape[0] == 1:
         return grad[0] @ x[0].mH
