@@ -45,6 +45,25 @@ def compiled(function: _Function) -> _Function:
     return call  # type: ignore[return-value]
 
 
+class Made:
+    """What loops call that is no loop: made when the first of them is compiled.
+
+    Args:
+        make: Makes what numba takes.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.compile_once = cache(make)
+
+    def __call__(self, *args: Any) -> Any:
+        """Nothing for plain Python.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("this is a function for compiled loops alone, which call it where they are compiled")
+
+
 def _link(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, its calls of other compiled ones of its module being those of their machine code."""
     known = function.__globals__

@@ -14,6 +14,7 @@ import numpy as np
 
 from adqc.arrays import NumpyArray
 from adqc.compiled import compiled
+from adqc.threads import find_team, split
 
 # The list for the last axes has so many entries at least, where there are as many.
 LOW = 256
@@ -103,13 +104,15 @@ def gather(items: NumpyArray, origins: Origins) -> NumpyArray:
 
 def gather_(found: NumpyArray, items: NumpyArray, origins: Origins) -> None:
     """The same, into an array that is there."""
-    _gather_(_as_units(items, origins.unit), _as_units(found, origins.unit), origins.high, origins.low)
+    team = find_team(found.size)
+    _gather_(*team, _as_units(items, origins.unit), _as_units(found, origins.unit), origins.high, origins.low)
 
 
 def scatter(items: NumpyArray, origins: Origins, count: int) -> NumpyArray:
     """The inverse of :func:`gather`: ``count`` entries, flat, zeros where one is left out."""
     found = np.empty(count, items.dtype) if items.size == count else np.zeros(count, items.dtype)
-    _scatter_(_as_units(items, origins.unit), _as_units(found, origins.unit), origins.high, origins.low)
+    team = find_team(items.size)
+    _scatter_(*team, _as_units(items, origins.unit), _as_units(found, origins.unit), origins.high, origins.low)
     return found
 
 
@@ -119,18 +122,28 @@ def _as_units(items: NumpyArray, unit: int) -> NumpyArray:
 
 
 @compiled
-def _gather_(items: Any, found: Any, high: Any, low: Any) -> None:
-    count = len(low)
-    for a in range(len(high)):
-        own, line = items[high[a] :], found[a * count : (a + 1) * count]
-        for b in range(count):
+def _gather_(addresses: Any, team: int, items: Any, found: Any, high: Any, low: Any) -> None:
+    split(addresses, team, _gather_part_, (items, found, high, low))
+
+
+@compiled
+def _gather_part_(items: Any, found: Any, high: Any, low: Any, _: Any, number: int, count: int) -> None:
+    size = len(low)
+    for a in range(number * len(high) // count, (number + 1) * len(high) // count):
+        own, line = items[high[a] :], found[a * size : (a + 1) * size]
+        for b in range(size):
             line[b] = own[low[b]]
 
 
 @compiled
-def _scatter_(items: Any, found: Any, high: Any, low: Any) -> None:
-    count = len(low)
-    for a in range(len(high)):
-        own, line = found[high[a] :], items[a * count : (a + 1) * count]
-        for b in range(count):
+def _scatter_(addresses: Any, team: int, items: Any, found: Any, high: Any, low: Any) -> None:
+    split(addresses, team, _scatter_part_, (items, found, high, low))
+
+
+@compiled
+def _scatter_part_(items: Any, found: Any, high: Any, low: Any, _: Any, number: int, count: int) -> None:
+    size = len(low)
+    for a in range(number * len(high) // count, (number + 1) * len(high) // count):
+        own, line = found[high[a] :], items[a * size : (a + 1) * size]
+        for b in range(size):
             own[low[b]] = line[b]

@@ -16,11 +16,14 @@ from adqc.arrays import Numbers
 from adqc.engine.arrange import Move, find_move
 from adqc.geometry import Layout, Wiring
 
-# Sites of a window, and how many entries go through it together: for each value of its own sites some values of others.
-# Where fewer of these than CLOSE lie side by side, those of several sites ahead of the window are brought together.
-WIDEST, TILE, CLOSE = 7, 2**13, 16
+# Sites of a window, and how many bytes go through it together: for each value of its own sites some values of others.
+# Where fewer bytes of these than CLOSE lie side by side, those of several sites ahead of the window are brought
+# together.
+WIDEST, TILE, CLOSE = 7, 2**14, 2**9
+# Of up to so many sites a window has one less, as fewer values of others are left to fill vectors with.
+FEW = 12
 # To move entries into a window and back takes about as long as so many gates.
-MOVED = 3
+MOVED = 16
 # Entries that a backward pass keeps at most: 32 MB of them in single precision.
 MOST = 2**23
 
@@ -66,6 +69,7 @@ class Windows:
 
     Attributes:
         size: How many entries the backward pass keeps.
+        widest: How many a window is given at most.
     """
 
     gates: Numbers
@@ -78,9 +82,11 @@ class Windows:
     side: int
 
     size: int = field(init=False)
+    widest: int = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", sum(own[2] * own[3] * own[4] for own in self.windows.values))
+        object.__setattr__(self, "widest", max(own[2] * own[5] * own[4] for own in self.windows.values))
 
 
 def find_windows(wiring: Wiring, layout: Layout, order: Sequence[int], *, zeros: bool = False) -> Windows | None:
@@ -127,7 +133,7 @@ def lay_windows(
     widest = max(max(gate[-1], *(copies.get(axis, 0) for axis in gate)) + 1 - gate[0] for gate in gates)
     if widest > max(WIDEST, *map(len, gates)):
         return None
-    wide = min(max(WIDEST, widest), axes)
+    wide = min(max(WIDEST - (axes <= FEW), widest), axes)
     left = list(enumerate(gates))
     alive = set(there)
     begins = 2 ** len(alive)

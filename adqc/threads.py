@@ -1,0 +1,132 @@
+"""Compiled loops in parts, side by side on the threads that torch's own operations take.
+
+Between operations torch's threads wait in a loop, not asleep: so a call reaches them in less than a microsecond, and
+threads of any other library would have to wait for their cores.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from adqc.arrays import NumpyArray
+from adqc.compiled import Made
+
+# Functions of GNU's OpenMP, which others have as well: what a team begins with, where its threads wait for one another,
+# and which thread of how many one is.
+NAMES = ("GOMP_parallel", "GOMP_barrier", "omp_get_thread_num", "omp_get_num_threads")
+# Entries for each thread at least, for a loop that does a few operations on each.
+GRAIN = 2**11
+
+
+class Team(NamedTuple):
+    """Threads for a compiled loop.
+
+    Args:
+        addresses: Where the functions :data:`NAMES` are.
+        count: How many threads; with 1 the addresses are not used.
+    """
+
+    addresses: NumpyArray
+    count: int
+
+
+def find_team(entries: int) -> Team:
+    """As many threads as torch may use here, and as so many entries are worth."""
+    addresses = _find_addresses()
+    count = 1 if addresses is None else min(torch.get_num_threads(), entries // GRAIN)
+    return Team(_NOWHERE, 1) if addresses is None or count < 2 else Team(addresses, count)
+
+
+_NOWHERE = np.zeros(len(NAMES), np.intp)
+
+
+@cache
+def _find_addresses() -> NumpyArray | None:
+    """None where torch was built with other threads."""
+    assert torch.__file__ is not None, "torch is no namespace"
+    try:
+        # What it depends on is searched, too: that is the library that torch calls, of which there may be others.
+        library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+        found = [ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in NAMES]
+    except (OSError, AttributeError):
+        return None
+    return np.array(found, np.intp)
+
+
+def _make_split() -> Any:
+    from llvmlite import ir
+    from numba.core import cgutils, types
+    from numba.extending import intrinsic
+
+    def split(typing: Any, addresses: Any, count: Any, part: Any, args: Any) -> Any:
+        whole = (*args.types, addresses, types.intp, types.intp)
+        due = part.get_call_type(typing, whole, {})
+
+        def generate(context: Any, builder: Any, _: Any, given: Any) -> Any:
+            overload = part.dispatcher.overloads[due.args]
+            context.active_code_library.add_linking_library(overload.library)
+            byte, int32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+            word = context.get_value_type(types.intp)
+            starts = [ir.VoidType(), [ir.FunctionType(ir.VoidType(), [byte]).as_pointer(), byte, int32, int32]]
+            asks = ir.FunctionType(int32, []).as_pointer()
+
+            def call(at: Any, own: Any) -> None:
+                context.call_internal_no_propagate(at, overload.fndesc, due, own)
+
+            def unpack(at: Any, items: Any, kind: Any) -> list[Any]:
+                return [at.extract_value(items, k) for k in range(len(kind))]
+
+            place, several, _, items = given
+            table = context.make_array(addresses)(context, builder, place)
+            found = [builder.load(builder.gep(table.data, [word(k)])) for k in (0, 2, 3)]
+            with builder.if_else(builder.icmp_signed(">", several, word(1))) as (many, one):
+                with many:
+                    packed = cgutils.pack_struct(builder, [items, place, *found[1:]])
+                    # What each thread does: it finds its arguments and its number.
+                    kind = ir.FunctionType(ir.VoidType(), [byte])
+                    body = ir.Function(builder.module, kind, builder.module.get_unique_name("part"))
+                    body.linkage = "internal"
+                    at = ir.IRBuilder(body.append_basic_block())
+                    own, there, *asked = unpack(at, at.load(at.bitcast(body.args[0], packed.type.as_pointer())), "1234")
+                    numbers = [at.zext(at.call(at.inttoptr(ask, asks), []), word) for ask in asked]
+                    call(at, [*unpack(at, own, args.types), there, *numbers])
+                    at.ret_void()
+                    start = builder.inttoptr(found[0], ir.FunctionType(*starts).as_pointer())
+                    kept = builder.bitcast(cgutils.alloca_once_value(builder, packed), byte)
+                    builder.call(start, [body, kept, builder.trunc(several, int32), int32(0)])
+                with one:
+                    call(builder, [*unpack(builder, items, args.types), place, word(0), word(1)])
+            return context.get_dummy_value()
+
+        return types.void(addresses, count, part, args), generate
+
+    return intrinsic(split)
+
+
+def _make_wait() -> Any:
+    from llvmlite import ir
+    from numba.core import types
+    from numba.extending import intrinsic
+
+    def wait(typing: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, _: Any, given: Any) -> Any:
+            kind = ir.FunctionType(ir.VoidType(), []).as_pointer()
+            builder.call(builder.inttoptr(given[0], kind), [])
+            return context.get_dummy_value()
+
+        return types.void(types.intp), generate
+
+    return intrinsic(wait)
+
+
+# split(addresses, count, part, args), for compiled loops: part(*args, addresses, number, count) on each thread of a
+# team, number and count being its own and how many there are; behind it all have ended. What a part returns is lost.
+split = Made(_make_split)
+# wait(addresses[1]), in a part where its count is not 1: until all threads of the team are there.
+wait = Made(_make_wait)
