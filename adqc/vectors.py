@@ -54,6 +54,11 @@ def _make_all() -> dict[str, Any]:
     def shuffle(builder: Any, one: Any, other: Any, places: Sequence[int]) -> Any:
         return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
 
+    def fill(builder: Any, kind: Any, number: Any) -> Any:
+        nothing = ir.Constant(kind, ir.Undefined)
+        one = builder.insert_element(nothing, number, ir.IntType(32)(0))
+        return shuffle(builder, one, nothing, [0] * kind.count)
+
     @intrinsic  # type: ignore[misc]
     def load(typing: Any, items: Any, at: Any) -> Any:
         def make(context: Any, builder: Any, _: Any, given: Any) -> Any:
@@ -71,14 +76,26 @@ def _make_all() -> dict[str, Any]:
         return types.void(items, types.intp, vector), make
 
     @intrinsic  # type: ignore[misc]
+    def repeat(typing: Any, items: Any, at: Any) -> Any:
+        def make(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            place = builder.gep(context.make_array(items)(context, builder, given[0]).data, [given[1]])
+            return fill(builder, context.get_value_type(signature.return_type), builder.load(place))
+
+        return Vector(items.dtype)(items, types.intp), make
+
+    @intrinsic  # type: ignore[misc]
     def spread(typing: Any, number: Any) -> Any:
         def make(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-            kind = context.get_value_type(signature.return_type)
-            nothing = ir.Constant(kind, ir.Undefined)
-            one = builder.insert_element(nothing, given[0], ir.IntType(32)(0))
-            return shuffle(builder, one, nothing, [0] * kind.count)
+            return fill(builder, context.get_value_type(signature.return_type), given[0])
 
         return Vector(number)(number), make
+
+    @intrinsic  # type: ignore[misc]
+    def plus(typing: Any, one: Any, other: Any) -> Any:
+        def make(context: Any, builder: Any, _: Any, given: Any) -> Any:
+            return builder.fadd(*given, flags=flags)
+
+        return one(one, one), make
 
     @intrinsic  # type: ignore[misc]
     def times_plus(typing: Any, one: Any, other: Any, more: Any) -> Any:
@@ -128,7 +145,7 @@ def _make_all() -> dict[str, Any]:
 
         return types.void(items, types.intp, types.intp, found, types.intp, types.intp), make
 
-    made = (load, store, spread, times_plus, total, transpose_)
+    made = (load, store, repeat, spread, plus, times_plus, total, transpose_)
     return {own.__name__: own for own in made}
 
 
@@ -136,10 +153,11 @@ def _make(name: str) -> Any:
     return _make_all()[name]
 
 
-# load(items, at): a flat array's entries from there on. store(items, at, vector): the inverse. spread(number): so many
-# times the same. times_plus(one, other, more): one · other + more. total(vector): the sum of its entries.
-# transpose_(items, at, step, found, to, line): as many rows as a vector has entries, so far apart in a flat array,
-# become columns of rows in another.
-load, store, spread, times_plus, total, transpose_ = (
-    Made(partial(_make, name)) for name in ("load", "store", "spread", "times_plus", "total", "transpose_")
+# load(items, at): a flat array's entries from there on. store(items, at, vector): the inverse. repeat(items, at): so
+# many times the entry there. spread(number): the same of a number. plus(one, other): their sum. times_plus(one, other,
+# more): one · other + more. total(vector): the sum of its entries. transpose_(items, at, step, found, to, line): as
+# many rows as a vector has entries, so far apart in a flat array, become columns of rows in another.
+load, store, repeat, spread, plus, times_plus, total, transpose_ = (
+    Made(partial(_make, name))
+    for name in ("load", "store", "repeat", "spread", "plus", "times_plus", "total", "transpose_")
 )

@@ -15,6 +15,7 @@ from adqc.arrays import Array, NumpyArray, is_traced
 from adqc.engine import cost
 from adqc.engine.arrange import Move, find_move, move_and_crop, move_back_and_fill, narrow, permute_axes, widen
 from adqc.engine.pieces import Piece
+from adqc.engine.placed import MOST_BONDS, Places, find_places, multiply_placed, pull_placed
 from adqc.engine.products import NARROW, multiply, multiply_in_blocks
 from adqc.geometry import Layout
 
@@ -166,19 +167,34 @@ def join_halves(left: Tensor, right: Tensor, join: Join, *, real: bool) -> Tenso
 def join_arrays(left: NumpyArray, right: NumpyArray, join: Join) -> tuple[NumpyArray, tuple[NumpyArray, NumpyArray]]:
     """The product of real halves, and the sides of it that :func:`pull_join` takes."""
     sides = _find_sides(left, right, join)
+    places = _find_places(sides, join)
+    if places is not None:
+        return multiply_placed(*sides, places), sides
     return move_and_crop(arrays.multiply(*sides), join.move, join.shape, join.kept), sides
 
 
 def pull_join(grad: NumpyArray, sides: tuple[NumpyArray, NumpyArray], join: Join) -> tuple[NumpyArray, NumpyArray]:
     """The gradients of the two halves from that of the product."""
     left, right = sides
-    grad = move_back_and_fill(grad, join.move, join.shape, join.kept).reshape(left.shape[0], right.shape[1])
-    # The long side last, which is the faster way for few bonds.
-    few = left.shape[1] < NARROW
-    rows = arrays.multiply(right, grad.mT).mT if few else arrays.multiply(grad, right.mT)
-    columns = arrays.multiply(left.mT, grad).mT
+    places = _find_places(sides, join)
+    if places is not None:
+        rows, columns = pull_placed(grad, left, right, places)
+        columns = columns.mT
+    else:
+        grad = move_back_and_fill(grad, join.move, join.shape, join.kept).reshape(left.shape[0], right.shape[1])
+        # The long side last, which is the faster way for few bonds.
+        few = left.shape[1] < NARROW
+        rows = arrays.multiply(right, grad.mT).mT if few else arrays.multiply(grad, right.mT)
+        columns = arrays.multiply(left.mT, grad).mT
     first, second = (columns, rows) if join.swapped else (rows, columns)
     return _uncrop(first, join.crops[0]), _uncrop(second, join.crops[1]).mT
+
+
+def _find_places(sides: tuple[NumpyArray, NumpyArray], join: Join) -> Places | None:
+    (rows, bonds), columns = sides[0].shape, sides[1].shape[1]
+    if bonds % 4 or bonds > MOST_BONDS:
+        return None
+    return find_places(rows, columns, join.move, join.shape, join.kept, sides[0].itemsize)
 
 
 def _find_sides(left: Array, right: Array, join: Join) -> tuple[Array, Array]:
