@@ -12,7 +12,7 @@ from adqc.engine.patches import Patches
 from adqc.engine.pieces import Piece, Step
 from adqc.engine.program import Program
 from adqc.engine.train import Train
-from adqc.engine.windows import CLOSE, Windows
+from adqc.engine.windows import Windows
 
 # Measured on two cores in float32; see benchmarks/.
 CALL = 3e-6  # seconds for each call into torch
@@ -22,7 +22,9 @@ CACHE = 2**25  # bytes; what is smaller and used again is read at the rate below
 CACHED = 4e10  # bytes a second
 LARGE = 2**24  # bytes of one tensor from which on it does not stay in the cache beside others
 ELEMENT = 4
-LOOPED = 2.7  # times as long as forward: loops use one core, and a backward pass is more of them than of products
+# What compiled loops take beside these, a backward pass counted in: of gates, of moving entries into windows and out of
+# them, and of products whose entries are made where they shall lie.
+LOOPED, WINDOWED, PLACED = 0.9, 3.0, 0.65
 
 
 def product(rows: int, columns: int, rest: int) -> float:
@@ -30,6 +32,11 @@ def product(rows: int, columns: int, rest: int) -> float:
     # Short sides keep the units half empty.
     short = min(rows, columns, rest)
     return CALL + rows * columns * rest / RATE * (1 + 8 / short)
+
+
+def placed(rows: int, columns: int, rest: int) -> float:
+    """The same in loops that make each entry where it shall lie."""
+    return CALL + PLACED * rows * columns * rest / RATE
 
 
 def copy(count: int, run: int = 16, *, fresh: bool = False) -> float:
@@ -82,9 +89,8 @@ def windows_cost(windows: Windows) -> float:
     found = CALL
     for start, end, before, rows, behind, *_ in windows.windows.values:
         entries = before * rows * behind
-        # Where few values lie side by side, bringing them together takes about twice as long.
         moved = 2 * ELEMENT * entries / (CACHED if ELEMENT * entries < CACHE else BYTES)
-        found += LOOPED * (moved * (1 if behind >= CLOSE else 2) + (end - start) * windows.side * entries / RATE)
+        found += WINDOWED * moved + LOOPED * (end - start) * windows.side * entries / RATE
     return found
 
 

@@ -49,6 +49,7 @@ class Join:
         shape: The shape that the product has then: the weight's before the rest of its crop, or flat.
         kept: What is kept of that: the weight's shape, or all.
         seconds: What it costs.
+        in_loops: The same where compiled loops join them.
     """
 
     crops: tuple[Crop | None, ...]
@@ -58,6 +59,7 @@ class Join:
     shape: tuple[int, ...]
     kept: tuple[int, ...]
     seconds: float
+    in_loops: float
 
 
 def make_join(pieces: Sequence[Piece], layout: Layout | None = None) -> Join:
@@ -90,14 +92,18 @@ def make_join(pieces: Sequence[Piece], layout: Layout | None = None) -> Join:
             size // whole.get(bit, 1) * sizes.get(bit, 1) for bit, size in zip(firsts, layout.padded, strict=True)
         )
     crops = tuple(_find_crop(half, axes) for half, axes in zip(halves, leading, strict=True))
-    return Join(crops, swapped, move, in_blocks, shape, shape if layout is None else layout.shape, seconds)
+    kept = shape if layout is None else layout.shape
+    in_loops = cost.placed(left, bond, right) if _is_placed(bond) else seconds
+    return Join(crops, swapped, move, in_blocks, shape, kept, seconds, in_loops)
 
 
 def join_as_they_lie(pieces: Sequence[Piece]) -> Join:
     """The join that leaves the product's bits where they are."""
     (_, left, bond), (_, right, _) = (piece.shape for piece in pieces)
     shape = (left * right,)
-    return Join((None, None), False, None, False, shape, shape, cost.product(left, bond, right))
+    seconds = cost.product(left, bond, right)
+    in_loops = cost.placed(left, bond, right) if _is_placed(bond) else seconds
+    return Join((None, None), False, None, False, shape, shape, seconds, in_loops)
 
 
 def _is_large(move: Move, bond: int) -> bool:
@@ -192,9 +198,13 @@ def pull_join(grad: NumpyArray, sides: tuple[NumpyArray, NumpyArray], join: Join
 
 def _find_places(sides: tuple[NumpyArray, NumpyArray], join: Join) -> Places | None:
     (rows, bonds), columns = sides[0].shape, sides[1].shape[1]
-    if bonds % 4 or bonds > MOST_BONDS:
+    if not _is_placed(bonds):
         return None
     return find_places(rows, columns, join.move, join.shape, join.kept, sides[0].itemsize)
+
+
+def _is_placed(bonds: int) -> bool:
+    return bonds % 4 == 0 and bonds <= MOST_BONDS
 
 
 def _find_sides(left: Array, right: Array, join: Join) -> tuple[Array, Array]:

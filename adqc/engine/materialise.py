@@ -24,7 +24,7 @@ from adqc.engine.contract import as_halves
 from adqc.engine.evolve import is_large, run_on, run_program
 from adqc.engine.fusion import FUSIONS, Fusion
 from adqc.engine.join import Join, join_as_they_lie, join_halves, make_join
-from adqc.engine.patches import Patches, make_patches
+from adqc.engine.patches import Patches, make_patches, peel_patches
 from adqc.engine.peel import find_peel, place
 from adqc.engine.program import Program, find_programs, make_program
 from adqc.engine.split import Split, halves, shorten, whole
@@ -100,7 +100,7 @@ def _plans(wiring: Wiring, layout: Layout, last: int, in_loops: bool, zeros: boo
     # Wider than this a half would be larger than the state.
     most = max(wiring.sites, 8) + 2
     splits = [split for split in splits if split.bonds[0] + max(map(len, split.sites)) <= most]
-    plans = [plan for split in splits for plan in _peeled_plans(wiring, layout, early, split, in_loops)]
+    plans = [plan for split in splits for plan in _peeled_plans(wiring, layout, early, split, in_loops, zeros)]
     ranks: Sequence[int] = layout.order if last == depth else range(wiring.sites)
     programs: list[Program | Columns | Train | Patches] = [
         program for split in splits for program in find_programs(early, split, ranks=ranks)
@@ -111,7 +111,7 @@ def _plans(wiring: Wiring, layout: Layout, last: int, in_loops: bool, zeros: boo
     if not programs:
         return plans
     heads = [(program, make_join(program.pieces, layout if last == depth else None)) for program in programs]
-    costs = [cost.program_cost(head) + join.seconds for head, join in heads]
+    costs = [cost.program_cost(head) + (join.in_loops if in_loops else join.seconds) for head, join in heads]
     seconds, (head, join) = min(zip(costs, heads, strict=True), key=lambda pair: pair[0])
     first = len(early.gates)
     if last == depth:
@@ -120,7 +120,9 @@ def _plans(wiring: Wiring, layout: Layout, last: int, in_loops: bool, zeros: boo
     return [*plans, *(Plan(head, tail, first, (), join, seconds + _tail_cost(tail)) for tail in tails)]
 
 
-def _peeled_plans(wiring: Wiring, layout: Layout, early: Wiring, split: Split, in_loops: bool) -> list[Plan]:
+def _peeled_plans(
+    wiring: Wiring, layout: Layout, early: Wiring, split: Split, in_loops: bool, zeros: bool
+) -> list[Plan]:
     """Plans whose heads leave gates in the middle to their tails, see :mod:`adqc.engine.peel`."""
     peeled, first = find_peel(early, split), len(early.gates)
     if not peeled:
@@ -131,7 +133,11 @@ def _peeled_plans(wiring: Wiring, layout: Layout, early: Wiring, split: Split, i
     alone = len(behind) == len(peeled)
     # With gates on all sites behind it the state's sites lie in their order.
     ranks = place(layout.order, late, border) if alone else range(wiring.sites)
-    made = (make_columns(early, (border,), ranks=ranks, sliced=sliced, peeled=peeled) for sliced in (False, True))
+    made: list[Columns | Patches | None] = [
+        make_columns(early, (border,), ranks=ranks, sliced=sliced, peeled=peeled) for sliced in (False, True)
+    ]
+    if in_loops and zeros:
+        made.append(peel_patches(early, peeled, border, ranks=ranks))
     heads = [head for head in made if head is not None]
     if not heads:
         return []
@@ -140,7 +146,8 @@ def _peeled_plans(wiring: Wiring, layout: Layout, early: Wiring, split: Split, i
     order = [site for piece in head.pieces for site in piece.sites]
     tails = _tails(late, layout, order, FUSIONS[:1] if alone else FUSIONS, in_loops)
     # A tail that is there anyway needs the state, too.
-    seconds = cost.program_cost(head) + join.seconds + (cost.another(2**wiring.sites) if alone else 0.0)
+    seconds = cost.program_cost(head) + (join.in_loops if in_loops else join.seconds)
+    seconds += cost.another(2**wiring.sites) if alone else 0.0
     return [Plan(head, tail, first, peeled, join, seconds + _tail_cost(tail)) for tail in tails]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from adqc.arrays import Numbers
 from adqc.engine.pieces import Piece, Wire, finish
-from adqc.engine.split import Split
+from adqc.engine.split import Split, cut
 from adqc.engine.windows import Windows, lay_windows
 from adqc.geometry import Wiring
 
@@ -68,6 +68,30 @@ def make_patches(wiring: Wiring, split: Split, *, ranks: Sequence[int]) -> Patch
     found = [_make_patch(wiring, split, number, ranks) for number in range(split.count)]
     made = [pair for pair in found if pair is not None]
     return Patches(*map(tuple, zip(*made, strict=True))) if len(made) == len(found) else None
+
+
+def peel_patches(wiring: Wiring, peeled: Sequence[int], border: int, *, ranks: Sequence[int]) -> Patches | None:
+    """The two patches of a circuit without some of its gates, see :mod:`adqc.engine.peel`.
+
+    Args:
+        wiring: The sequence of gates.
+        peeled: The gates that are left out.
+        border: The first site of the second one.
+        ranks: As for :func:`make_patches`; None as there.
+    """
+    left = [gate for gate in range(len(wiring.gates)) if gate not in peeled]
+    layers = [0] * len(wiring.layers)
+    for gate in left:
+        layers[wiring.layer_of[gate]] += 1
+    rest = Wiring(wiring.sites, tuple(wiring.gates[gate] for gate in left), tuple(layers))
+    split = cut(rest, (border,))
+    made = None if split is None else make_patches(rest, split, ranks=ranks)
+    if made is None:
+        return None
+    patches = (
+        Patch(Numbers(tuple(left[gate] for gate in patch.gates.values)), patch.windows) for patch in made.patches
+    )
+    return Patches(made.pieces, tuple(patches))
 
 
 def _make_patch(wiring: Wiring, split: Split, number: int, ranks: Sequence[int]) -> tuple[Piece, Patch] | None:
