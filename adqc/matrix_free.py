@@ -22,8 +22,8 @@ from adqc.engine.materialise import make_plan
 from adqc.geometry import Layout, Wiring
 from adqc.kept import keep, keeps
 
-# What a training step takes for each pass forward: two products for one, and for a chain some of them once more.
-PASSES, CHAIN_PASSES = 3, 3.5
+# What a training step takes for each pass forward: two products for one, and for a chain all of them once more.
+PASSES, CHAIN_PASSES = 3, 4
 
 
 def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool | None = None) -> Chain | None:

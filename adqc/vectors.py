@@ -54,7 +54,7 @@ def _make_all() -> dict[str, Any]:
     def shuffle(builder: Any, one: Any, other: Any, places: Sequence[int]) -> Any:
         return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
 
-    def fill(builder: Any, kind: Any, number: Any) -> Any:
+    def repeated(builder: Any, kind: Any, number: Any) -> Any:
         nothing = ir.Constant(kind, ir.Undefined)
         one = builder.insert_element(nothing, number, ir.IntType(32)(0))
         return shuffle(builder, one, nothing, [0] * kind.count)
@@ -79,14 +79,14 @@ def _make_all() -> dict[str, Any]:
     def repeat(typing: Any, items: Any, at: Any) -> Any:
         def make(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             place = builder.gep(context.make_array(items)(context, builder, given[0]).data, [given[1]])
-            return fill(builder, context.get_value_type(signature.return_type), builder.load(place))
+            return repeated(builder, context.get_value_type(signature.return_type), builder.load(place))
 
         return Vector(items.dtype)(items, types.intp), make
 
     @intrinsic  # type: ignore[misc]
-    def spread(typing: Any, number: Any) -> Any:
+    def fill(typing: Any, number: Any) -> Any:
         def make(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-            return fill(builder, context.get_value_type(signature.return_type), given[0])
+            return repeated(builder, context.get_value_type(signature.return_type), given[0])
 
         return Vector(number)(number), make
 
@@ -145,7 +145,7 @@ def _make_all() -> dict[str, Any]:
 
         return types.void(items, types.intp, types.intp, found, types.intp, types.intp), make
 
-    made = (load, store, repeat, spread, plus, times_plus, total, transpose_)
+    made = (load, store, repeat, fill, plus, times_plus, total, transpose_)
     return {own.__name__: own for own in made}
 
 
@@ -154,10 +154,10 @@ def _make(name: str) -> Any:
 
 
 # load(items, at): a flat array's entries from there on. store(items, at, vector): the inverse. repeat(items, at): so
-# many times the entry there. spread(number): the same of a number. plus(one, other): their sum. times_plus(one, other,
+# many times the entry there. fill(number): the same of a number. plus(one, other): their sum. times_plus(one, other,
 # more): one · other + more. total(vector): the sum of its entries. transpose_(items, at, step, found, to, line): as
 # many rows as a vector has entries, so far apart in a flat array, become columns of rows in another.
-load, store, repeat, spread, plus, times_plus, total, transpose_ = (
+load, store, repeat, fill, plus, times_plus, total, transpose_ = (
     Made(partial(_make, name))
-    for name in ("load", "store", "repeat", "spread", "plus", "times_plus", "total", "transpose_")
+    for name in ("load", "store", "repeat", "fill", "plus", "times_plus", "total", "transpose_")
 )

@@ -168,7 +168,7 @@ def _apply_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, backwar
         inner, outer = (after, before) if backwards else (before, after)
         left //= column
         items, rest = (left, done * batch) if backwards else (done, left * batch)
-        seconds += cost.batched(items, row * outer, column * inner, rest)
+        seconds += cost.placed(row * outer, column * inner, items * rest)
         done *= row
     return seconds
 
@@ -198,6 +198,6 @@ def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards:
         tuple(2 ** (len(sites) - first) for sites, first in zip(split.sites, firsts, strict=True)),
         tuple(2**bond for bond in bonds),
         backwards,
-        cost.program_cost(program),
+        cost.program_cost(program) if patches is None or not real else cost.program_cost(patches),
         _lookup_cost(shapes, batch) if use == "lookup" else _apply_cost(shapes, batch, backwards),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from adqc.compiled import compiled
-from adqc.vectors import load, spread, store, times_plus, total
+from adqc.vectors import fill, load, store, times_plus, total
 
 
 @compiled
@@ -26,14 +26,14 @@ def apply_gate_(gate: Any, tile: Any, found: Any, inner: int, far: int, wide: in
     """
     size, entries = len(gate), len(tile)
     span = max(size * inner, 2 * far)
-    zero = spread(tile.dtype.type(0))
+    zero = fill(tile.dtype.type(0))
     for row in range(0, size, 4):
         for column in range(0, size, 4):
             own = gate[row : row + 4, column : column + 4]
-            g00, g01, g02, g03 = spread(own[0, 0]), spread(own[0, 1]), spread(own[0, 2]), spread(own[0, 3])
-            g10, g11, g12, g13 = spread(own[1, 0]), spread(own[1, 1]), spread(own[1, 2]), spread(own[1, 3])
-            g20, g21, g22, g23 = spread(own[2, 0]), spread(own[2, 1]), spread(own[2, 2]), spread(own[2, 3])
-            g30, g31, g32, g33 = spread(own[3, 0]), spread(own[3, 1]), spread(own[3, 2]), spread(own[3, 3])
+            g00, g01, g02, g03 = fill(own[0, 0]), fill(own[0, 1]), fill(own[0, 2]), fill(own[0, 3])
+            g10, g11, g12, g13 = fill(own[1, 0]), fill(own[1, 1]), fill(own[1, 2]), fill(own[1, 3])
+            g20, g21, g22, g23 = fill(own[2, 0]), fill(own[2, 1]), fill(own[2, 2]), fill(own[2, 3])
+            g30, g31, g32, g33 = fill(own[3, 0]), fill(own[3, 1]), fill(own[3, 2]), fill(own[3, 3])
             j = 0
             while j < entries:
                 end = j + far
@@ -74,7 +74,7 @@ def pull_gate_(own: Any, tile: Any, grad: Any, inner: int, far: int, wide: int) 
     """
     size, entries = len(own), len(tile)
     span = max(size * inner, 2 * far)
-    zero = spread(tile.dtype.type(0))
+    zero = fill(tile.dtype.type(0))
     # More sums than for two rows at once do not find a place in the registers of every machine.
     for row in range(0, size, 2):
         shift = row // 4 * 4 * inner + row % 4 // 2 * far

@@ -16,7 +16,7 @@ from adqc.arrays import NumpyArray
 from adqc.compiled import compiled
 from adqc.engine.arrange import Move
 from adqc.threads import find_team, split
-from adqc.vectors import count_entries, load, plus, repeat, spread, store, times_plus, total
+from adqc.vectors import count_entries, fill, load, plus, repeat, store, times_plus, total
 
 # Bonds from which on a library's product is the faster one, though it is moved then.
 MOST_BONDS = 128
@@ -159,7 +159,7 @@ def _multiply_part_(
 ) -> None:  # fmt: skip
     size, bonds = left.shape
     flat = left.reshape(-1)
-    zero = spread(left.dtype.type(0))
+    zero = fill(left.dtype.type(0))
     blocks = (size + 3) // 4
     for block in range(number * blocks // count, (number + 1) * blocks // count):
         # The last rows may come twice.
@@ -226,7 +226,7 @@ def _pull_part_(
 ) -> None:  # fmt: skip
     (size, bonds), columns = left.shape, run * len(runs)
     flat, own = left.reshape(-1), parts[number]
-    zero = spread(left.dtype.type(0))
+    zero = fill(left.dtype.type(0))
     # What four rows are given, in the order of the columns.
     lines = np.empty((4, columns), grad.dtype)
     g0, g1, g2, g3 = lines[0], lines[1], lines[2], lines[3]

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adqc.arrays import is_plain, is_traced, multiply_tensors, own_backward
+from adqc.arrays import as_array, is_plain, is_traced, multiply_tensors, own_backward
+from adqc.engine import block_loops
+from adqc.vectors import count_entries
 
 # Entries that the gradient of a matrix may take in between.
 AT_ONCE = 2**17
@@ -95,7 +97,7 @@ def _split_columns(matrix: Tensor, parts: int) -> Tensor:
 
 def apply_to_middle(matrix: Tensor, x: Tensor) -> Tensor:
     """One matrix on the middle axis: (m, k) and (batch, k, n) -> (batch, m, n)."""
-    if x.shape[0] == 1:
+    if x.shape[0] == 1 and not _suits_loops(matrix, x):
         return (matrix @ x[0]).unsqueeze(0)
     if not (own_backward() and (matrix.requires_grad or x.requires_grad)):
         return spread(matrix, x)
@@ -103,8 +105,24 @@ def apply_to_middle(matrix: Tensor, x: Tensor) -> Tensor:
     return found
 
 
+def _suits_loops(matrix: Tensor, x: Tensor) -> bool:
+    """Whether compiled loops may be used, which take less time than the library that torch calls."""
+    if matrix.device.type != "cpu" or matrix.dtype not in (torch.float32, torch.float64) or matrix.dtype != x.dtype:
+        return False
+    return not is_traced() and is_plain(matrix) and is_plain(x) and x.shape[2] % count_entries(x.element_size()) == 0
+
+
+def _goes_in_loops(matrix: Tensor, x: Tensor) -> bool:
+    """The same where autograd would have to see what they do."""
+    return _suits_loops(matrix, x) and not (torch.is_grad_enabled() and (matrix.requires_grad or x.requires_grad))
+
+
 def spread(matrix: Tensor, x: Tensor) -> Tensor:
     """The same as :func:`apply_to_middle`, for use inside of a backward pass of one's own."""
+    if _goes_in_loops(matrix, x):
+        found = x.new_empty(len(x), len(matrix), x.shape[2])
+        block_loops.spread(as_array(matrix), as_array(x), as_array(found))
+        return found
     if x.shape[0] == 1:
         return (matrix @ x[0]).unsqueeze(0)
     # torch.matmul may fold the batch into one side, for which it copies x.
@@ -114,6 +132,8 @@ def spread(matrix: Tensor, x: Tensor) -> Tensor:
 def pull_matrix(grad: Tensor, x: Tensor) -> Tensor:
     """The gradient of the matrix: (batch, m, n) and (batch, k, n) -> (m, k)."""
     rows, columns = grad.shape[1], x.shape[1]
+    if _goes_in_loops(grad, x) and columns % count_entries(x.element_size()) == 0:
+        return torch.from_numpy(block_loops.add_up(as_array(grad), as_array(x)))
     if x.shape[0] == 1:
         return grad[0] @ x[0].mH
     moved = x.shape[2] * (rows + columns)
