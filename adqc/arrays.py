@@ -197,13 +197,6 @@ def side_by_side(parts: Sequence[Array]) -> Array:
     return torch.cat(list(parts), dim=-1) if isinstance(parts[0], Tensor) else np.concatenate(parts, axis=-1)
 
 
-def waves(angles: Array) -> Array:
-    """The cosines, and behind them along the last axis the sines."""
-    if isinstance(angles, Tensor):
-        return torch.cat([angles.cos(), angles.sin()], dim=-1)
-    return np.concatenate([np.cos(angles), np.sin(angles)], axis=-1)
-
-
 def multiply(left: Array, right: Array) -> Array:
     """``left @ right``, of matrices or of as many matrices each; where there is but one it serves all."""
     if isinstance(left, Tensor):

@@ -27,7 +27,7 @@ from adqc.arrays import (
     pull_again,
     silently,
 )
-from adqc.engine.apply import as_matrices, pull_pieces
+from adqc.engine.apply import apply_arrays, apply_chain, as_matrices, goes_at_once, pull_pieces
 from adqc.engine.chain import Chain
 from adqc.engine.columns import Columns
 from adqc.engine.contract import as_halves, contract_arrays
@@ -60,7 +60,7 @@ class Part(NamedTuple):
         tensors: Its gates, its scale, and the product state where it begins with one.
     """
 
-    make: Callable[..., tuple[Many, Callable[[Many], Many]]]
+    make: Callable[..., tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]]
     in_steps: Callable[..., Sequence[Tensor]]
     tensors: tuple[Tensor, ...]
 
@@ -114,12 +114,55 @@ def pieces_at_once(
     """The matrices that :func:`adqc.engine.apply.apply_chain` takes; arguments and None as above."""
     if not _is_small(wall, gates, scale, state):
         return None
-    patched = chain.patches is not None and _fits(chain.patches, gates, state)
-    program = chain.patches if patched else chain.program
+    program = _find_program(chain, gates, state)
     if not _fits(program, gates, state):
         return None
     make = partial(_make, wall, program, len(wall.wiring.gates), (), partial(_cut, chain=chain))
     return run_parts([Part(make, partial(wall.pieces_in_steps, chain), _given(gates, scale, state))])
+
+
+def apply_at_once(
+    wall: BrickWall, gates: Tensor, scale: Tensor, chain: Chain, x: Tensor, state: Tensor | None = None
+) -> Tensor | None:
+    """What :func:`adqc.engine.apply.apply_chain` makes of inputs, (batch, columns) -> (batch, rows); else as above."""
+    if (
+        not _is_small(wall, gates, scale, state)
+        or not is_plain(x)
+        or x.dtype != gates.dtype
+        or x.device != gates.device
+    ):
+        return None
+    program = _find_program(chain, gates, state)
+    if not _fits(program, gates, state) or not goes_at_once(chain, len(x), x.element_size()) or is_kept_elsewhere():
+        return None
+    rows, whole = wall.shape[0], x.requires_grad
+
+    def make(*given: NumpyArray) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:
+        *stored, inputs = given
+        pulled: list[NumpyArray | None] = []
+
+        def ending(pieces: Many, late: NumpyArray) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
+            found, pull_found = apply_arrays(inputs, as_matrices(pieces, chain), chain, rows)
+
+            def pull_ending(grads: Many) -> tuple[Many, NumpyArray]:
+                own, matrices = pull_found(grads[0], whole=whole)
+                pulled.append(own)
+                return pull_pieces(matrices, chain=chain), late
+
+            return (found,), pull_ending
+
+        found, pull = _make(wall, program, len(wall.wiring.gates), (), ending, *stored)
+        return found, lambda grads: (*pull(grads), pulled.pop())
+
+    def in_steps(*given: Tensor) -> Sequence[Tensor]:
+        *stored, inputs = given
+        return (apply_chain(inputs, wall.pieces_in_steps(chain, *stored), chain, rows),)
+
+    return run_parts([Part(make, in_steps, (*_given(gates, scale, state), x))])[0]
+
+
+def _find_program(chain: Chain, gates: Tensor, state: Tensor | None) -> Any:
+    return chain.patches if chain.patches is not None and _fits(chain.patches, gates, state) else chain.program
 
 
 def _given(gates: Tensor, scale: Tensor, state: Tensor | None) -> tuple[Tensor, ...]:
@@ -295,7 +338,8 @@ class _AtOnce(torch.autograd.Function):
                 own[0].new_zeros(shape) if seed is None else seed for seed, shape in zip(some, shapes, strict=True)
             ]
             if not create and all(map(is_plain, seeds)):
-                pulled += map(torch.from_numpy, pull([as_array(seed) for seed in seeds]))
+                some_pulled = pull([as_array(seed) for seed in seeds])
+                pulled += (None if one is None else torch.from_numpy(one) for one in some_pulled)
                 continue
             # As functions that have gradients themselves, or for a batch of them.
             needed = [tensor for tensor, need in zip(own, asked, strict=True) if need]

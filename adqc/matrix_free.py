@@ -149,13 +149,15 @@ def linear(layer: Any, x: Tensor) -> Tensor | None:
     chain = _choose(layer, batch, "linear") if batch else None
     if chain is None:
         return turned_linear(layer, x) if batch and _turns(layer, x, batch) else None
-    matrices = _matrices(layer, chain)
-    with _Autocast(x, matrices) as (flat, matrices):
-        y = apply_chain(flat.reshape(batch, -1), matrices, chain, wall.shape[0])
-        if layer.bias is not None:
-            bias = layer.bias.to(y.dtype)
-            # Where nobody looks on, nobody else has what has just been made.
-            y = y + bias if torch.is_grad_enabled() or is_traced() else y.add_(bias)
+    y = None if keeps(layer) or _is_cast(x) else wall.apply(chain, x.reshape(batch, -1))
+    if y is None:
+        matrices = _matrices(layer, chain)
+        with _Autocast(x, matrices) as (flat, matrices):
+            y = apply_chain(flat.reshape(batch, -1), matrices, chain, wall.shape[0])
+    if layer.bias is not None:
+        bias = layer.bias.to(y.dtype)
+        # Where nobody looks on, nobody else has what has just been made.
+        y = y + bias if torch.is_grad_enabled() or is_traced() else y.add_(bias)
     return y if x.dim() == 2 else y.reshape(*x.shape[:-1], wall.shape[0])
 
 
@@ -245,14 +247,19 @@ def _matrices(layer: Any, chain: Chain) -> Sequence[Tensor]:
     return keep(layer, name, lambda: wall.pieces(chain))
 
 
+def _is_cast(x: Tensor) -> bool:
+    """Whether autocast is switched on for products with such an input."""
+    kind = x.device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
 class _Autocast:
     """Tensors in autocast's dtype and autocast switched off, as products with a backward pass of our own need it."""
 
     def __init__(self, x: Tensor, matrices: Sequence[Tensor]) -> None:
         self.x, self.matrices = x, matrices
         kind = x.device.type
-        self.active = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-        self.context = torch.autocast(kind, enabled=False) if self.active else None
+        self.context = torch.autocast(kind, enabled=False) if _is_cast(x) else None
 
     def __enter__(self) -> tuple[Tensor, Sequence[Tensor]]:
         if self.context is None:

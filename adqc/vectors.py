@@ -24,8 +24,12 @@ def count_entries(itemsize: int) -> int:
 @cache
 def _find_bytes() -> int:
     from llvmlite import binding
+    from numba import config
 
-    return WIDE if binding.get_host_cpu_features().get("avx512f", False) else NARROW
+    # What numba has been told to compile for counts, not what the machine has.
+    told = config.CPU_FEATURES
+    has = binding.get_host_cpu_features().get("avx512f", False) if told is None else "+avx512f" in told
+    return WIDE if has else NARROW
 
 
 @cache

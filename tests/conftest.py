@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from adqc import threads
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
@@ -12,3 +14,12 @@ def _one_thread():
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def three_threads(monkeypatch):
+    """Threads for compiled loops, however little there is to do; and not as many as divide everything."""
+    monkeypatch.setattr(threads, "GRAIN", 1)
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(1)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding, pad
 
-from adqc.arrays import Array, is_traced, own_backward, turn
+from adqc.arrays import Array, NumpyArray, is_traced, own_backward, turn
+from adqc.engine import block_loops
 from adqc.engine.chain import Chain
-from adqc.engine.products import apply_to_middle, pull_matrix, spread
+from adqc.engine.products import apply_to_middle, pull_matrix, spread, suits_loops
+from adqc.vectors import count_entries
 
 # Bytes that inputs may take up between the pieces, at least and at most: as much as half of the batch itself takes, but
 # no more than cores keep near them. And how many inputs go through together at least, as narrower products are slow.
 AT_ONCE, AT_MOST, LEAST = 2**20, 2**22, 16
+# A batch of more than half as many is filled up so that compiled loops may take it.
+FILLED = 16
 # A piece's bond, rows, columns and bond as forwards products take them, and back.
 FORWARDS, BACK = (1, 3, 0, 2), (2, 0, 3, 1)
 
@@ -81,14 +86,29 @@ def apply_chain(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int) 
     total = math.prod(chain.columns)
     if x.shape[1] < total:
         x = pad(x, (0, total - x.shape[1]))
-    room = min(max(AT_ONCE, x.numel() * x.element_size() // 2), AT_MOST)
-    part = max(LEAST, room // (chain.widest * x.element_size()))
+    batch = x.shape[0]
+    missing = _missing(batch, x.element_size()) if suits_loops(x, matrices[0]) else 0
+    if missing:
+        x = pad(x, (0, 0, 0, missing))
+    part = _part(x.numel(), chain, x.element_size())
     if is_traced() or x.shape[0] <= part:
-        return _through(x, matrices, chain)[:, :rows]
-    if own_backward():
-        found: Tensor = _ApplyInParts.apply(chain, rows, part, x, *matrices)  # type: ignore[no-untyped-call]
-        return found
-    return _in_parts(x, matrices, chain, rows, part)
+        found = _through(x, matrices, chain)[:, :rows]
+    elif own_backward():
+        found = _ApplyInParts.apply(chain, rows, part, x, *matrices)  # type: ignore[no-untyped-call]
+    else:
+        found = _in_parts(x, matrices, chain, rows, part)
+    return found[:batch] if missing else found
+
+
+def _missing(batch: int, itemsize: int) -> int:
+    """How many inputs a batch lacks to fill vectors; none where it is too small for that to be worth while."""
+    return -batch % count_entries(itemsize) if 2 * batch > FILLED else 0
+
+
+def _part(entries: int, chain: Chain, itemsize: int) -> int:
+    """How many inputs go through all pieces together."""
+    room = min(max(AT_ONCE, entries * itemsize // 2), AT_MOST)
+    return max(LEAST, room // (chain.widest * itemsize))
 
 
 def _in_parts(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int, part: int) -> Tensor:
@@ -153,6 +173,54 @@ class _ApplyInParts(torch.autograd.Function):
                 pulled.append(own.reshape(x.shape[1], -1).mT)
         cast = (own.to(matrix.dtype) for own, matrix in zip(total, matrices, strict=True))
         return None, None, None, torch.cat(pulled) if pulled else None, *cast
+
+
+def goes_at_once(chain: Chain, batch: int, itemsize: int) -> bool:
+    """Whether :func:`apply_arrays` takes so many inputs."""
+    batch += _missing(batch, itemsize)
+    most = _part(batch * math.prod(chain.columns), chain, itemsize)
+    return batch <= most and batch % count_entries(itemsize) == 0
+
+
+def apply_arrays(
+    x: NumpyArray, matrices: Sequence[NumpyArray], chain: Chain, rows: int
+) -> tuple[NumpyArray, Callable[..., tuple[NumpyArray | None, list[NumpyArray]]]]:
+    """The same as :func:`apply_chain` in compiled loops, all inputs at once; see :func:`goes_at_once`.
+
+    Returns:
+        What that returns, and what makes of its gradient that of x, where that is wanted, and those of the matrices.
+    """
+    (batch, columns), total = x.shape, math.prod(chain.columns)
+    filled = batch + _missing(batch, x.itemsize)
+    found = block_loops.transpose(_widen(x, filled, total))
+    operands = []
+    for matrix, items in zip(matrices, chain.items, strict=True):
+        operands.append(found.reshape(items, matrix.shape[1], -1))
+        found = np.empty((items, len(matrix), operands[-1].shape[2]), x.dtype)
+        block_loops.spread(matrix, operands[-1], found)
+    made = found.reshape(-1, filled)[:rows, :batch].T
+
+    def pull(grad: NumpyArray, *, whole: bool) -> tuple[NumpyArray | None, list[NumpyArray]]:
+        own = block_loops.transpose(_widen(grad, filled, math.prod(chain.rows)))
+        pulled = []
+        for k in range(len(matrices) - 1, -1, -1):
+            own = own.reshape(len(operands[k]), len(matrices[k]), -1)
+            pulled.append(block_loops.add_up(own, operands[k]))
+            if k or whole:
+                behind, own = own, np.empty(operands[k].shape, own.dtype)
+                block_loops.spread(matrices[k].T, behind, own)
+        return own.reshape(-1, filled)[:columns, :batch].T if whole else None, pulled[::-1]
+
+    return made, pull
+
+
+def _widen(items: NumpyArray, rows: int, columns: int) -> NumpyArray:
+    """Zeros behind the rows and columns of a matrix."""
+    if items.shape == (rows, columns):
+        return items
+    found = np.zeros((rows, columns), items.dtype)
+    found[: len(items), : items.shape[1]] = items
+    return found
 
 
 def look_up(index: Tensor, matrices: Sequence[Tensor], chain: Chain, columns: int) -> Tensor:

@@ -35,17 +35,49 @@ def add_up(left: NumpyArray, right: NumpyArray) -> NumpyArray:
     """The sum of the products of some matrices with the transposes of others.
 
     Args:
-        left: (items, m, n), real.
-        right: (items, k, n); k and n multiples of what fills a vector.
+        left: (items, m, n), real, n a multiple of what fills a vector.
+        right: (items, k, n).
 
     Returns:
         (m, k).
     """
+    (items, columns, shared), wide = right.shape, count_entries(left.itemsize)
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
-    team = find_team(left.size * right.shape[1] // WORK)
-    parts = np.zeros((team.count, left.shape[1], right.shape[1]), left.dtype)
-    _add_up_(*team, left, right, parts, count_entries(left.itemsize))
-    return parts[0] if team.count == 1 else parts.sum(0)
+    filled = columns + -columns % wide
+    if filled > columns:
+        right = np.concatenate([right, np.zeros((items, filled - columns, shared), right.dtype)], axis=1)
+    team = find_team(left.size * filled // WORK)
+    parts = np.zeros((team.count, left.shape[1], filled), left.dtype)
+    _add_up_(*team, left, right, parts, wide)
+    found = parts[0] if team.count == 1 else parts.sum(0)
+    return found if filled == columns else np.ascontiguousarray(found[:, :columns])
+
+
+def transpose(items: NumpyArray) -> NumpyArray:
+    """A real matrix, transposed, in one stretch."""
+    turned = items.T
+    if turned.flags.c_contiguous:
+        return turned
+    items, wide = np.ascontiguousarray(items), count_entries(items.itemsize)
+    if len(items) % wide or len(turned) % wide:
+        return np.ascontiguousarray(turned)
+    found = np.empty(turned.shape, items.dtype)
+    _transpose_(*find_team(items.size), items, found, wide)
+    return found
+
+
+@compiled
+def _transpose_(addresses: Any, team: int, items: Any, found: Any, wide: int) -> None:
+    split(addresses, team, _transpose_part_, (items, found, wide))
+
+
+@compiled
+def _transpose_part_(items: Any, found: Any, wide: int, _: Any, number: int, count: int) -> None:
+    rows, columns = items.shape
+    ours, into, blocks = items.reshape(-1), found.reshape(-1), columns // wide
+    for column in range(number * blocks // count * wide, (number + 1) * blocks // count * wide, wide):
+        for row in range(0, rows, wide):
+            transpose_(ours, row * columns + column, columns, into, column * rows + row, rows)
 
 
 @compiled

@@ -21,6 +21,8 @@ from adqc.engine.split import Split, cut, slopes
 from adqc.engine.train import Train
 from adqc.geometry import Layout, Wiring
 
+# Inputs from which on products go in compiled loops.
+LOOPED = 16
 MOST_PIECES = 4
 MOST_PLACES = 14
 
@@ -168,7 +170,10 @@ def _apply_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, backwar
         inner, outer = (after, before) if backwards else (before, after)
         left //= column
         items, rest = (left, done * batch) if backwards else (done, left * batch)
-        seconds += cost.placed(row * outer, column * inner, items * rest)
+        if batch < LOOPED:
+            seconds += cost.batched(items, row * outer, column * inner, rest)
+        else:
+            seconds += cost.spread(items, row * outer, column * inner, rest)
         done *= row
     return seconds
 

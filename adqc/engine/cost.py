@@ -124,6 +124,12 @@ def batched(items: int, rows: int, columns: int, rest: int) -> float:
     return product(rows, columns, rest) * items - (items - 1) * (CALL - 2e-7)
 
 
+def spread(items: int, rows: int, columns: int, rest: int) -> float:
+    """The same in compiled loops, which read the matrix again for each few columns."""
+    size = ELEMENT * rows * columns
+    return placed(rows, columns, items * rest) + size / (CACHED if size < CACHE else BYTES)
+
+
 def dense(rows: int, columns: int, batch: int, *, use: str) -> float:
     """Using a weight that is there."""
     if use == "lookup":

@@ -13,11 +13,12 @@ from adqc.vectors import fill, load, store, times_plus, total
 
 
 @compiled
-def apply_gate_(gate: Any, tile: Any, found: Any, inner: int, far: int, wide: int) -> None:
+def apply_gate_(gate: Any, turned: bool, tile: Any, found: Any, inner: int, far: int, wide: int) -> None:
     """What a gate makes of a tile.
 
     Args:
         gate: (2^k, 2^k).
+        turned: Whether it is transposed.
         tile: What it acts on, flat.
         found: As large; gets the result.
         inner: How far apart neighbouring values of its last axis lie.
@@ -29,11 +30,14 @@ def apply_gate_(gate: Any, tile: Any, found: Any, inner: int, far: int, wide: in
     zero = fill(tile.dtype.type(0))
     for row in range(0, size, 4):
         for column in range(0, size, 4):
-            own = gate[row : row + 4, column : column + 4]
+            own = gate[column : column + 4, row : row + 4] if turned else gate[row : row + 4, column : column + 4]
             g00, g01, g02, g03 = fill(own[0, 0]), fill(own[0, 1]), fill(own[0, 2]), fill(own[0, 3])
             g10, g11, g12, g13 = fill(own[1, 0]), fill(own[1, 1]), fill(own[1, 2]), fill(own[1, 3])
             g20, g21, g22, g23 = fill(own[2, 0]), fill(own[2, 1]), fill(own[2, 2]), fill(own[2, 3])
             g30, g31, g32, g33 = fill(own[3, 0]), fill(own[3, 1]), fill(own[3, 2]), fill(own[3, 3])
+            if turned:
+                g01, g02, g03, g10, g20, g30 = g10, g20, g30, g01, g02, g03
+                g12, g13, g23, g21, g31, g32 = g21, g31, g32, g12, g13, g23
             j = 0
             while j < entries:
                 end = j + far

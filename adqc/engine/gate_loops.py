@@ -79,12 +79,12 @@ def run_windows(
 
     def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
         own = move_back_and_fill(grad.reshape(windows.kept), windows.move, windows.shape, windows.kept)
-        own, turned = np.ascontiguousarray(own.reshape(-1)), np.ascontiguousarray(gates.mT)
+        own = np.ascontiguousarray(own.reshape(-1))
         count = len(windows.windows.values)
         pulled = np.empty((min(2, count), windows.widest), state.dtype)
         found = np.zeros((team.count, *gates.shape), state.dtype)
-        pull_windows_(*team, own, pulled, found, whole, made, gates, turned, places, parts, sources, limits)
-        return pulled[(count - 1) % 2, : len(state)], found[0] if team.count == 1 else found.sum(0)
+        pull_windows_(*team, own, pulled, found, whole, made, gates, places, parts, sources, limits)
+        return pulled[(count - 1) % 2, : len(state)], found[0]
 
     found = move_and_crop(made[-math.prod(windows.shape) :], windows.move, windows.shape, windows.kept)
     # Whoever keeps it shall not keep all the others.

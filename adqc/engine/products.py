@@ -97,7 +97,7 @@ def _split_columns(matrix: Tensor, parts: int) -> Tensor:
 
 def apply_to_middle(matrix: Tensor, x: Tensor) -> Tensor:
     """One matrix on the middle axis: (m, k) and (batch, k, n) -> (batch, m, n)."""
-    if x.shape[0] == 1 and not _suits_loops(matrix, x):
+    if x.shape[0] == 1 and not (suits_loops(matrix, x) and _fills(x)):
         return (matrix @ x[0]).unsqueeze(0)
     if not (own_backward() and (matrix.requires_grad or x.requires_grad)):
         return spread(matrix, x)
@@ -105,16 +105,23 @@ def apply_to_middle(matrix: Tensor, x: Tensor) -> Tensor:
     return found
 
 
-def _suits_loops(matrix: Tensor, x: Tensor) -> bool:
+def suits_loops(matrix: Tensor, x: Tensor) -> bool:
     """Whether compiled loops may be used, which take less time than the library that torch calls."""
     if matrix.device.type != "cpu" or matrix.dtype not in (torch.float32, torch.float64) or matrix.dtype != x.dtype:
         return False
-    return not is_traced() and is_plain(matrix) and is_plain(x) and x.shape[2] % count_entries(x.element_size()) == 0
+    return not is_traced() and is_plain(matrix) and is_plain(x)
 
 
 def _goes_in_loops(matrix: Tensor, x: Tensor) -> bool:
     """The same where autograd would have to see what they do."""
-    return _suits_loops(matrix, x) and not (torch.is_grad_enabled() and (matrix.requires_grad or x.requires_grad))
+    if not suits_loops(matrix, x) or not _fills(x):
+        return False
+    return not (torch.is_grad_enabled() and (matrix.requires_grad or x.requires_grad))
+
+
+def _fills(x: Tensor) -> bool:
+    """Whether the last axis fills vectors."""
+    return x.shape[2] % count_entries(x.element_size()) == 0
 
 
 def spread(matrix: Tensor, x: Tensor) -> Tensor:
@@ -132,7 +139,7 @@ def spread(matrix: Tensor, x: Tensor) -> Tensor:
 def pull_matrix(grad: Tensor, x: Tensor) -> Tensor:
     """The gradient of the matrix: (batch, m, n) and (batch, k, n) -> (m, k)."""
     rows, columns = grad.shape[1], x.shape[1]
-    if _goes_in_loops(grad, x) and columns % count_entries(x.element_size()) == 0:
+    if _goes_in_loops(grad, x):
         return torch.from_numpy(block_loops.add_up(as_array(grad), as_array(x)))
     if x.shape[0] == 1:
         return grad[0] @ x[0].mH

@@ -22,13 +22,17 @@ def run_windows_(
 
 @compiled
 def pull_windows_(
-    addresses: Any, team: int, grad: Any, pulled: Any, found: Any, state: Any, made: Any, gates: Any, turned: Any,
+    addresses: Any, team: int, grad: Any, pulled: Any, found: Any, state: Any, made: Any, gates: Any,
     places: Any, windows: Any, sources: Any, limits: Any,
 ) -> None:  # fmt: skip
     """The gradients of what is there behind each window but the last one, and in the end of what there was at first,
-    into the rows of ``pulled`` in turns; ``found``, zeros, gets each thread's part of that of the gates."""
-    given = grad, pulled, found, state, made, gates, turned, places, windows, sources, limits
+    into the rows of ``pulled`` in turns; ``found``, (threads, …), zeros, gets that of the gates in its first part."""
+    given = grad, pulled, found, state, made, gates, places, windows, sources, limits
     split(addresses, team, _pull_part_, given)
+    flat = found.reshape(len(found), -1)
+    for number in range(1, len(flat)):
+        for k in range(flat.shape[1]):
+            flat[0, k] += flat[number, k]
 
 
 @compiled
@@ -54,7 +58,7 @@ def _run_part_(
             b, at = t // side * together, t % side * lanes
             _read_(before_it, tile, b, at, named, given, behind, lanes, line, wide)
             for g in range(start, end):
-                apply_gate_(gates[places[g, 0]], tile, other, places[g, 1] * line, places[g, 2] * line, wide)
+                apply_gate_(gates[places[g, 0]], False, tile, other, places[g, 1] * line, places[g, 2] * line, wide)
                 tile, other = other, tile
             _write_(behind_it, tile, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
         before_it, low = behind_it, high
@@ -64,7 +68,7 @@ def _run_part_(
 
 @compiled
 def _pull_part_(
-    grad: Any, pulled: Any, found: Any, state: Any, made: Any, gates: Any, turned: Any, places: Any, windows: Any,
+    grad: Any, pulled: Any, found: Any, state: Any, made: Any, gates: Any, places: Any, windows: Any,
     sources: Any, limits: Any, addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
     steps = (windows[:, 1] - windows[:, 0]).max()
@@ -90,11 +94,11 @@ def _pull_part_(
             _read_(grad, own, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
             for g in range(start, end - 1):
                 tile, behind_it = room[g - start, : rows * line], room[g - start + 1, : rows * line]
-                apply_gate_(gates[places[g, 0]], tile, behind_it, places[g, 1] * line, places[g, 2] * line, wide)
+                apply_gate_(gates[places[g, 0]], False, tile, behind_it, places[g, 1] * line, places[g, 2] * line, wide)
             for g in range(end - 1, start - 1, -1):
                 inner, far = places[g, 1] * line, places[g, 2] * line
                 pull_gate_(found[number, places[g, 0]], room[g - start, : rows * line], own, inner, far, wide)
-                apply_gate_(turned[places[g, 0]], own, other, inner, far, wide)
+                apply_gate_(gates[places[g, 0]], True, own, other, inner, far, wide)
                 own, other = other, own
             _write_(into, own, b, at, named, given, behind, lanes, line, wide)
         grad = into

@@ -1,0 +1,66 @@
+"""Products whose entries are made where they shall lie, against a product that is moved and cropped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from adqc.engine.arrange import find_move, move_and_crop, move_back_and_fill
+from adqc.engine.placed import find_places, multiply_placed, pull_placed
+
+
+def draw(*shape, seed=0, dtype=np.float64):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+@pytest.fixture(params=[1, 3])
+def team(request):
+    if request.param > 1:
+        request.getfixturevalue("three_threads")
+
+
+# Bits of the product as they lie, of its rows first, and in the order that they shall have.
+INTERLEAVED = [0, 1, 5, 6, 2, 3, 4, 7, 8, 9, 10]
+CASES = [
+    # rows, columns, bits, the shape that they make, what is kept of it
+    (16, 128, None, (16, 128), (16, 128)),
+    (16, 128, None, (2048,), (2048,)),
+    (13, 32, None, (13, 32), (13, 32)),
+    (16, 128, INTERLEAVED, (32, 64), (32, 64)),
+    (16, 128, INTERLEAVED, (32, 64), (29, 64)),
+    (16, 128, INTERLEAVED, (32, 64), (32, 48)),
+    (16, 128, INTERLEAVED, (4, 8, 64), (3, 7, 48)),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bonds", [4, 12])
+@pytest.mark.parametrize(("rows", "columns", "bits", "whole", "kept"), CASES)
+def test_entries_are_where_a_move_puts_them(team, rows, columns, bits, whole, kept, bonds, dtype):
+    move = None if bits is None else find_move(bits, sorted(bits))
+    places = find_places(rows, columns, move, whole, kept, np.dtype(dtype).itemsize)
+    assert places is not None
+    left, right = draw(rows, bonds, dtype=dtype), draw(bonds, columns, seed=1, dtype=dtype)
+    found, sides = multiply_placed(left, right, places), (left, right)
+    near = {"rtol": 0, "atol": 2e3 * np.finfo(dtype).eps}
+    np.testing.assert_allclose(found, move_and_crop(left @ right, move, whole, kept), **near)
+    grad = draw(*kept, seed=2, dtype=dtype)
+    moved = move_back_and_fill(grad, move, whole, kept).reshape(rows, columns)
+    for own, due in zip(pull_placed(grad, *sides, places), (moved @ right.T, left.T @ moved), strict=True):
+        np.testing.assert_allclose(own, due, **near)
+    # Neither side in one stretch.
+    np.testing.assert_allclose(multiply_placed(left[:, ::-1], right[::-1], places), found, **near)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "bits", "whole", "kept"),
+    [
+        # Single columns, runs of three, a crop within a vector.
+        (4, 512, [0, 10, 1, 2, 3, 4, 5, 6, 7, 8, 9], (2048,), (2048,)),
+        (8, 3, None, (24,), (24,)),
+        (16, 128, None, (16, 128), (16, 100)),
+    ],
+)
+def test_where_too_few_stay_side_by_side_there_are_no_places(rows, columns, bits, whole, kept):
+    move = None if bits is None else find_move(bits, sorted(bits))
+    assert find_places(rows, columns, move, whole, kept, 4) is None

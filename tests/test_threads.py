@@ -1,0 +1,93 @@
+"""Compiled loops in parts: every thread does its own, together they do all, and without a library one does."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from adqc import threads
+from adqc.compiled import compiled
+from adqc.threads import find_team, split, wait
+
+
+@compiled
+def _fill_part_(found, sums, addresses, number, count):
+    for k in range(number * len(found) // count, (number + 1) * len(found) // count):
+        found[k] = number
+    if count > 1:
+        wait(addresses[1])
+    # What another thread has written.
+    for k in range(len(found)):
+        sums[number] += found[k]
+
+
+@compiled
+def fill_(addresses, count, found, sums):
+    split(addresses, count, _fill_part_, (found, sums))
+
+
+def fill(entries, count):
+    found, sums = np.full(entries, -1.0), np.zeros(count)
+    fill_(find_team(entries).addresses, count, found, sums)
+    return found, sums
+
+
+def test_torchs_own_library_is_found():
+    assert torch.backends.openmp.is_available()
+    assert threads._find_addresses() is not None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_each_thread_does_its_part(three_threads, count):
+    found, sums = fill(15, count)
+    due = [number for number in range(count) for _ in range(number * 15 // count, (number + 1) * 15 // count)]
+    np.testing.assert_array_equal(found, due)
+    np.testing.assert_array_equal(sums, np.full(count, found.sum()))
+
+
+def test_a_team_is_as_large_as_torch_and_the_work_allow(monkeypatch):
+    monkeypatch.setattr(threads, "GRAIN", 100)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        assert [find_team(entries).count for entries in (0, 199, 200, 399, 4000)] == [1, 1, 2, 3, 4]
+        torch.set_num_threads(1)
+        assert find_team(4000).count == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("error", [OSError, AttributeError])
+def test_without_a_library_one_thread_does_all(three_threads, monkeypatch, error):
+    def refuse(path):
+        raise error
+
+    monkeypatch.setattr(threads.ctypes, "CDLL", refuse)
+    monkeypatch.setattr(threads, "_find_addresses", threads._find_addresses.__wrapped__)
+    team = find_team(10**6)
+    assert team.count == 1
+    found, sums = np.full(9, -1.0), np.zeros(1)
+    fill_(*team, found, sums)
+    assert not found.any()
+
+
+def test_several_of_pythons_threads_have_a_team_each(three_threads):
+    right = []
+
+    def run():
+        right.append(all(np.array_equal(fill(30, 3)[0], np.arange(30) // 10) for _ in range(50)))
+
+    several = [threading.Thread(target=run) for _ in range(3)]
+    for one in several:
+        one.start()
+    for one in several:
+        one.join()
+    assert right == [True] * 3
+
+
+def test_they_are_for_loops_alone():
+    with pytest.raises(TypeError, match="for compiled loops alone"):
+        wait(0)
