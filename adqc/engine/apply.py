@@ -15,14 +15,11 @@ from torch.nn.functional import embedding, pad
 from adqc.arrays import Array, NumpyArray, is_traced, own_backward, turn
 from adqc.engine import block_loops
 from adqc.engine.chain import Chain
-from adqc.engine.products import apply_to_middle, pull_matrix, spread, suits_loops
-from adqc.vectors import count_entries
+from adqc.engine.products import apply_to_middle, fill_up, pull_matrix, spread, suits_loops
 
 # Bytes that inputs may take up between the pieces, at least and at most: as much as half of the batch itself takes, but
 # no more than cores keep near them. And how many inputs go through together at least, as narrower products are slow.
 AT_ONCE, AT_MOST, LEAST = 2**20, 2**22, 16
-# A batch of more than half as many is filled up so that compiled loops may take it.
-FILLED = 16
 # A piece's bond, rows, columns and bond as forwards products take them, and back.
 FORWARDS, BACK = (1, 3, 0, 2), (2, 0, 3, 1)
 
@@ -87,9 +84,9 @@ def apply_chain(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int) 
     if x.shape[1] < total:
         x = pad(x, (0, total - x.shape[1]))
     batch = x.shape[0]
-    missing = _missing(batch, x.element_size()) if suits_loops(x, matrices[0]) else 0
-    if missing:
-        x = pad(x, (0, 0, 0, missing))
+    filled = fill_up(batch, x.element_size()) if suits_loops(x, matrices[0]) else None
+    if filled is not None and filled > batch:
+        x = pad(x, (0, 0, 0, filled - batch))
     part = _part(x.numel(), chain, x.element_size())
     if is_traced() or x.shape[0] <= part:
         found = _through(x, matrices, chain)[:, :rows]
@@ -97,12 +94,7 @@ def apply_chain(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int) 
         found = _ApplyInParts.apply(chain, rows, part, x, *matrices)  # type: ignore[no-untyped-call]
     else:
         found = _in_parts(x, matrices, chain, rows, part)
-    return found[:batch] if missing else found
-
-
-def _missing(batch: int, itemsize: int) -> int:
-    """How many inputs a batch lacks to fill vectors; none where it is too small for that to be worth while."""
-    return -batch % count_entries(itemsize) if 2 * batch > FILLED else 0
+    return found if len(found) == batch else found[:batch]
 
 
 def _part(entries: int, chain: Chain, itemsize: int) -> int:
@@ -177,9 +169,8 @@ class _ApplyInParts(torch.autograd.Function):
 
 def goes_at_once(chain: Chain, batch: int, itemsize: int) -> bool:
     """Whether :func:`apply_arrays` takes so many inputs."""
-    batch += _missing(batch, itemsize)
-    most = _part(batch * math.prod(chain.columns), chain, itemsize)
-    return batch <= most and batch % count_entries(itemsize) == 0
+    filled = fill_up(batch, itemsize)
+    return filled is not None and filled <= _part(filled * math.prod(chain.columns), chain, itemsize)
 
 
 def apply_arrays(
@@ -191,14 +182,15 @@ def apply_arrays(
         What that returns, and what makes of its gradient that of x, where that is wanted, and those of the matrices.
     """
     (batch, columns), total = x.shape, math.prod(chain.columns)
-    filled = batch + _missing(batch, x.itemsize)
+    filled = fill_up(batch, x.itemsize)
+    assert filled is not None, "asked of batches that fill vectors"
     found = block_loops.transpose(_widen(x, filled, total))
     operands = []
     for matrix, items in zip(matrices, chain.items, strict=True):
         operands.append(found.reshape(items, matrix.shape[1], -1))
         found = np.empty((items, len(matrix), operands[-1].shape[2]), x.dtype)
         block_loops.spread(matrix, operands[-1], found)
-    made = found.reshape(-1, filled)[:rows, :batch].T
+    made = block_loops.transpose(found.reshape(-1, filled)[:rows])[:batch]
 
     def pull(grad: NumpyArray, *, whole: bool) -> tuple[NumpyArray | None, list[NumpyArray]]:
         own = block_loops.transpose(_widen(grad, filled, math.prod(chain.rows)))
@@ -208,8 +200,8 @@ def apply_arrays(
             pulled.append(block_loops.add_up(own, operands[k]))
             if k or whole:
                 behind, own = own, np.empty(operands[k].shape, own.dtype)
-                block_loops.spread(matrices[k].T, behind, own)
-        return own.reshape(-1, filled)[:columns, :batch].T if whole else None, pulled[::-1]
+                block_loops.spread(block_loops.transpose(matrices[k]), behind, own)
+        return block_loops.transpose(own.reshape(-1, filled)[:columns])[:batch] if whole else None, pulled[::-1]
 
     return made, pull
 

@@ -46,10 +46,11 @@ def add_up(left: NumpyArray, right: NumpyArray) -> NumpyArray:
     filled = columns + -columns % wide
     if filled > columns:
         right = np.concatenate([right, np.zeros((items, filled - columns, shared), right.dtype)], axis=1)
-    team = find_team(left.size * filled // WORK)
-    parts = np.zeros((team.count, left.shape[1], filled), left.dtype)
+    team, rows = find_team(left.size * filled // WORK), left.shape[1]
+    # Threads that share the rows each bring all of the other side into order, those that share the products add up all.
+    parts = np.zeros((1 if rows >= items * shared else team.count, rows, filled), left.dtype)
     _add_up_(*team, left, right, parts, wide)
-    found = parts[0] if team.count == 1 else parts.sum(0)
+    found = parts[0] if len(parts) == 1 else parts.sum(0)
     return found if filled == columns else np.ascontiguousarray(found[:, :columns])
 
 
@@ -58,11 +59,9 @@ def transpose(items: NumpyArray) -> NumpyArray:
     turned = items.T
     if turned.flags.c_contiguous:
         return turned
-    items, wide = np.ascontiguousarray(items), count_entries(items.itemsize)
-    if len(items) % wide or len(turned) % wide:
-        return np.ascontiguousarray(turned)
+    items = np.ascontiguousarray(items)
     found = np.empty(turned.shape, items.dtype)
-    _transpose_(*find_team(items.size), items, found, wide)
+    _transpose_(*find_team(items.size), items, found, count_entries(items.itemsize))
     return found
 
 
@@ -74,10 +73,18 @@ def _transpose_(addresses: Any, team: int, items: Any, found: Any, wide: int) ->
 @compiled
 def _transpose_part_(items: Any, found: Any, wide: int, _: Any, number: int, count: int) -> None:
     rows, columns = items.shape
-    ours, into, blocks = items.reshape(-1), found.reshape(-1), columns // wide
-    for column in range(number * blocks // count * wide, (number + 1) * blocks // count * wide, wide):
-        for row in range(0, rows, wide):
-            transpose_(ours, row * columns + column, columns, into, column * rows + row, rows)
+    ours, into = items.reshape(-1), found.reshape(-1)
+    blocks = (columns + wide - 1) // wide
+    for block in range(number * blocks // count, (number + 1) * blocks // count):
+        column = block * wide
+        row = 0
+        if column + wide <= columns:
+            while row + wide <= rows:
+                transpose_(ours, row * columns + column, columns, into, column * rows + row, rows)
+                row += wide
+        for c in range(column, min(column + wide, columns)):
+            for r in range(row, rows):
+                found[c, r] = items[r, c]
 
 
 @compiled
@@ -114,14 +121,19 @@ def _add_up_(addresses: Any, team: int, left: Any, right: Any, parts: Any, wide:
 @compiled
 def _add_up_part_(left: Any, right: Any, parts: Any, wide: int, _: Any, number: int, count: int) -> None:
     (items, rows, shared), columns = left.shape, right.shape[1]
-    ours, theirs, into = left.reshape(-1), right.reshape(-1), parts[number].reshape(-1)
+    own, own_count, first_row, end = number, count, 0, rows
+    if len(parts) < count:
+        blocks = (rows + 3) // 4
+        own, own_count = 0, 1
+        first_row, end = number * blocks // count * 4, min((number + 1) * blocks // count * 4, rows)
+    ours, theirs, into = left.reshape(-1), right.reshape(-1), parts[own].reshape(-1)
     length = min(shared, SHARED)
-    while items * (shared // length) < count and length % (2 * wide) == 0:
+    while items * (shared // length) < own_count and length % (2 * wide) == 0:
         length //= 2
     chunks = (shared + length - 1) // length
     panels = (columns + 2 * wide - 1) // (2 * wide)
     packed = np.empty(length * panels * 2 * wide, left.dtype)
-    for unit in range(number * items * chunks // count, (number + 1) * items * chunks // count):
+    for unit in range(own * items * chunks // own_count, (own + 1) * items * chunks // own_count):
         item, first = unit // chunks, unit % chunks * length
         some = min(length, shared - first)
         for half in range(2 * panels):
@@ -133,8 +145,8 @@ def _add_up_part_(left: Any, right: Any, parts: Any, wide: int, _: Any, number: 
         for panel in range(panels):
             column, at = panel * 2 * wide, panel * some * 2 * wide
             apart = wide if column + wide < columns else 0
-            for row in range(0, rows, 4):
-                _multiply_(ours, begin, shared, row, rows, packed, at, some, into, column, columns, apart, True, wide)
+            for row in range(first_row, end, 4):
+                _multiply_(ours, begin, shared, row, end, packed, at, some, into, column, columns, apart, True, wide)
 
 
 @compiled
@@ -149,7 +161,7 @@ def _multiply_(
         at: Where the first of all begins.
         line: How far apart they lie.
         row: The first one that is multiplied; of fewer than four that are left the last one comes again.
-        rows: How many there are.
+        rows: The row behind the last one that is there.
         packed: For each entry of the shared side two vectors, flat.
         begin: Where they begin.
         shared: How many entries the shared side has.

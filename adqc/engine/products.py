@@ -112,6 +112,12 @@ def suits_loops(matrix: Tensor, x: Tensor) -> bool:
     return not is_traced() and is_plain(matrix) and is_plain(x)
 
 
+def fill_up(batch: int, itemsize: int) -> int | None:
+    """So many of a batch's last axis that vectors have no gaps; None where these would be half of it and more."""
+    filled = batch + -batch % count_entries(itemsize)
+    return filled if 2 * batch > filled else None
+
+
 def _goes_in_loops(matrix: Tensor, x: Tensor) -> bool:
     """The same where autograd would have to see what they do."""
     if not suits_loops(matrix, x) or not _fills(x):
@@ -128,7 +134,7 @@ def spread(matrix: Tensor, x: Tensor) -> Tensor:
     """The same as :func:`apply_to_middle`, for use inside of a backward pass of one's own."""
     if _goes_in_loops(matrix, x):
         found = x.new_empty(len(x), len(matrix), x.shape[2])
-        block_loops.spread(as_array(matrix), as_array(x), as_array(found))
+        block_loops.spread(block_loops.transpose(as_array(matrix).T), as_array(x), as_array(found))
         return found
     if x.shape[0] == 1:
         return (matrix @ x[0]).unsqueeze(0)
