@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adqc.engine.arrange import find_move, move_and_crop, move_back_and_fill
+from adqc.engine.arrange import Move, find_move, move_and_crop, move_back_and_fill
 from adqc.engine.placed import find_places, multiply_placed, pull_placed
 
 
@@ -28,16 +28,27 @@ CASES = [
     (13, 32, None, (13, 32), (13, 32)),
     (16, 128, INTERLEAVED, (32, 64), (32, 64)),
     (16, 128, INTERLEAVED, (32, 64), (29, 64)),
+    # Runs, and all columns, that do not fill vectors.
+    (5, 50, None, (250,), (250,)),
+    (12, 150, ((4, 3, 3, 50), (0, 2, 1, 3)), (12, 150), (12, 150)),
+    (12, 150, ((4, 3, 3, 50), (0, 2, 1, 3)), (12, 3, 50), (10, 3, 50)),
     (16, 128, INTERLEAVED, (32, 64), (32, 48)),
     (16, 128, INTERLEAVED, (4, 8, 64), (3, 7, 48)),
 ]
 
 
+def make_move(bits):
+    if isinstance(bits, tuple):
+        shape, axes = bits
+        return Move(shape, axes, tuple(shape[axis] for axis in axes), tuple(np.argsort(axes).tolist()))
+    return None if bits is None else find_move(bits, sorted(bits))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("bonds", [4, 12])
+@pytest.mark.parametrize("bonds", [1, 6, 12])
 @pytest.mark.parametrize(("rows", "columns", "bits", "whole", "kept"), CASES)
 def test_entries_are_where_a_move_puts_them(team, rows, columns, bits, whole, kept, bonds, dtype):
-    move = None if bits is None else find_move(bits, sorted(bits))
+    move = make_move(bits)
     places = find_places(rows, columns, move, whole, kept, np.dtype(dtype).itemsize)
     assert places is not None
     left, right = draw(rows, bonds, dtype=dtype), draw(bonds, columns, seed=1, dtype=dtype)
@@ -62,5 +73,5 @@ def test_entries_are_where_a_move_puts_them(team, rows, columns, bits, whole, ke
     ],
 )
 def test_where_too_few_stay_side_by_side_there_are_no_places(rows, columns, bits, whole, kept):
-    move = None if bits is None else find_move(bits, sorted(bits))
+    move = make_move(bits)
     assert find_places(rows, columns, move, whole, kept, 4) is None

@@ -93,7 +93,7 @@ def make_join(pieces: Sequence[Piece], layout: Layout | None = None) -> Join:
         )
     crops = tuple(_find_crop(half, axes) for half, axes in zip(halves, leading, strict=True))
     kept = shape if layout is None else layout.shape
-    in_loops = cost.placed(left, bond, right) if _is_placed(bond) else seconds
+    in_loops = cost.placed(left, bond, right) if bond <= MOST_BONDS else seconds
     return Join(crops, swapped, move, in_blocks, shape, kept, seconds, in_loops)
 
 
@@ -102,7 +102,7 @@ def join_as_they_lie(pieces: Sequence[Piece]) -> Join:
     (_, left, bond), (_, right, _) = (piece.shape for piece in pieces)
     shape = (left * right,)
     seconds = cost.product(left, bond, right)
-    in_loops = cost.placed(left, bond, right) if _is_placed(bond) else seconds
+    in_loops = cost.placed(left, bond, right) if bond <= MOST_BONDS else seconds
     return Join((None, None), False, None, False, shape, shape, seconds, in_loops)
 
 
@@ -198,13 +198,9 @@ def pull_join(grad: NumpyArray, sides: tuple[NumpyArray, NumpyArray], join: Join
 
 def _find_places(sides: tuple[NumpyArray, NumpyArray], join: Join) -> Places | None:
     (rows, bonds), columns = sides[0].shape, sides[1].shape[1]
-    if not _is_placed(bonds):
+    if bonds > MOST_BONDS:
         return None
     return find_places(rows, columns, join.move, join.shape, join.kept, sides[0].itemsize)
-
-
-def _is_placed(bonds: int) -> bool:
-    return bonds % 4 == 0 and bonds <= MOST_BONDS
 
 
 def _find_sides(left: Array, right: Array, join: Join) -> tuple[Array, Array]:

@@ -23,20 +23,20 @@ MOST_BONDS = 128
 
 
 class Places(NamedTuple):
-    """Where the entries of a product lie.
+    """Where the entries of a product lie, vector by vector.
 
     Args:
         rows: For each row; added to what follows.
-        runs: For each run of columns that stay side by side.
-        run: How many columns it has.
-        lengths: (rows, runs): how many of a run's columns are kept; without rows where all are.
+        vectors: For each vector of neighbouring columns.
+        columns: The first column of each; where a run of columns does not fill vectors, its last two overlap.
+        crop: (rows, vectors), which are kept; without rows where all are.
         kept: The shape in which they lie.
     """
 
     rows: NumpyArray
-    runs: NumpyArray
-    run: int
-    lengths: NumpyArray
+    vectors: NumpyArray
+    columns: NumpyArray
+    crop: NumpyArray
     kept: tuple[int, ...]
 
 
@@ -55,8 +55,10 @@ def find_places(
         itemsize: Bytes of an entry.
 
     Returns:
-        The places; None where fewer columns than fill a vector stay side by side.
+        The places; None where fewer columns than fill a vector stay side by side, or a part of them is kept that does
+        not.
     """
+    wide = count_entries(itemsize)
     flat = np.arange(columns), np.arange(0, rows * columns, columns)
     ends = [np.array(np.unravel_index(_find_new(own, move), whole)) for own in flat]
     strides = np.array([math.prod(kept[axis + 1 :]) for axis in range(len(kept))])
@@ -64,19 +66,18 @@ def find_places(
     gaps = np.flatnonzero(np.diff(across) != 1)
     run = int(gaps[0]) + 1 if len(gaps) else columns
     firsts = across[::run]
-    if run % count_entries(itemsize) or columns % run:
+    if run < wide or columns % run or (across.reshape(-1, run) - firsts[:, None] != np.arange(run)).any():
         return None
-    if (across.reshape(-1, run) - firsts[:, None] != np.arange(run)).any():
-        return None
-    lengths = np.zeros((0, len(firsts)), np.intp)
+    starts = [*range(0, run - wide + 1, wide), *[run - wide] * (run % wide > 0)]
+    begins = np.add.outer(np.arange(0, columns, run), starts).reshape(-1)
+    crop = np.zeros((0, len(begins)), np.bool_)
     if whole != kept:
         right, left = ends
         fits = (left[:, :, None] + right[:, None, :] < np.array(kept)[:, None, None]).all(0)
-        lengths = fits.reshape(rows, -1, run).sum(-1)
-        # Of a run the first columns are kept, and so many as fill vectors.
-        if (lengths % count_entries(itemsize)).any():
+        crop = fits[:, begins]
+        if (crop[:, :, None] != fits[:, begins[:, None] + np.arange(wide)]).any():
             return None
-    return Places(down, firsts, run, lengths, kept)
+    return Places(down, across[begins], begins, crop, kept)
 
 
 def _find_new(flat: NumpyArray, move: Move | None) -> NumpyArray:
@@ -91,54 +92,56 @@ def multiply_placed(left: NumpyArray, right: NumpyArray, places: Places) -> Nump
     """The product, (m, k) x (k, n), as an array of ``places.kept``.
 
     Args:
-        left: (m, k), real, k a multiple of four.
+        left: (m, k), real.
         right: (k, n).
         places: Where entries lie.
     """
-    left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
     found = np.empty(places.kept, left.dtype)
     team = find_team(left.size * right.shape[1])
+    left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
     _multiply_(*team, left, right, found.reshape(-1), *places[:4], count_entries(left.itemsize))
     return found
 
 
 def pull_placed(grad: NumpyArray, left: NumpyArray, right: NumpyArray, places: Places) -> tuple[NumpyArray, NumpyArray]:
     """The gradients of both sides from that of what :func:`multiply_placed` has made."""
+    bonds, columns, wide = left.shape[1], right.shape[1], count_entries(left.itemsize)
+    missing = -bonds % 4, -columns % wide
+    if any(missing):
+        # With bonds in fours, and columns that fill vectors.
+        left, right = np.pad(left, ((0, 0), (0, missing[0]))), np.pad(right, [(0, some) for some in missing])
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
     team = find_team(left.size * right.shape[1])
-    rows, columns = np.empty_like(left), np.empty_like(right)
-    flat = np.ascontiguousarray(grad).reshape(-1)
-    _pull_(*team, flat, left, right, rows, columns, *places[:4], count_entries(left.itemsize))
-    return rows, columns
+    own, across = np.empty_like(left), np.empty_like(right)
+    _pull_(*team, np.ascontiguousarray(grad).reshape(-1), left, right, own, across, *places[:4], wide)
+    return own[:, :bonds], across[:bonds, :columns]
 
 
 @compiled
 def _multiply_(
-    addresses: Any, team: int, left: Any, right: Any, found: Any, rows: Any, runs: Any, run: int, lengths: Any,
+    addresses: Any, team: int, left: Any, right: Any, found: Any, rows: Any, vectors: Any, columns: Any, crop: Any,
     wide: int,
 ) -> None:  # fmt: skip
-    packed = _pack(right, wide)
-    split(addresses, team, _multiply_part_, (left, packed, found, rows, runs, run, lengths, wide))
+    split(addresses, team, _multiply_part_, (left, _pack(right, columns, wide), found, rows, vectors, crop, wide))
 
 
 @compiled
-def _pack(right: Any, wide: int) -> Any:
-    """(k, n) -> (n / wide, k, wide), flat: rows that are a power of two apart would take one another's place in the
+def _pack(right: Any, columns: Any, wide: int) -> Any:
+    """(k, n) -> (vectors, k, wide), flat: rows that are a power of two apart would take one another's place in the
     cache."""
-    bonds, columns = right.shape
-    found, flat = np.empty(right.size, right.dtype), right.reshape(-1)
+    bonds, flat = len(right), right.reshape(-1)
+    found = np.empty(len(columns) * bonds * wide, right.dtype)
     for q in range(bonds):
-        to, at = q * wide, q * columns
-        while to < right.size:
-            store(found, to, load(flat, at))
+        to, line = q * wide, q * right.shape[1]
+        for u in range(len(columns)):
+            store(found, to, load(flat, line + columns[u]))
             to += bonds * wide
-            at += wide
     return found
 
 
 @compiled
 def _unpack_(parts: Any, found: Any, wide: int) -> None:
-    """The inverse of :func:`_pack`, of the sum of some."""
+    """The inverse of :func:`_pack` for all columns, of the sum of some."""
     bonds, columns = found.shape
     flat = found.reshape(-1)
     for q in range(bonds):
@@ -154,98 +157,86 @@ def _unpack_(parts: Any, found: Any, wide: int) -> None:
 
 @compiled
 def _multiply_part_(
-    left: Any, packed: Any, found: Any, rows: Any, runs: Any, run: int, lengths: Any, wide: int, _: Any, number: int,
-    count: int,
-) -> None:  # fmt: skip
+    left: Any, packed: Any, found: Any, rows: Any, vectors: Any, crop: Any, wide: int, _: Any, number: int, count: int
+) -> None:
     size, bonds = left.shape
     flat = left.reshape(-1)
     zero = fill(left.dtype.type(0))
-    blocks = (size + 3) // 4
+    blocks, last = (size + 3) // 4, len(vectors) - 1
     for block in range(number * blocks // count, (number + 1) * blocks // count):
-        # The last rows may come twice.
+        # The last row, and the last vector, may come several times.
         i0 = 4 * block
         i1, i2, i3 = min(i0 + 1, size - 1), min(i0 + 2, size - 1), min(i0 + 3, size - 1)
-        for r in range(len(runs)):
-            n0, n1, n2, n3 = run, run, run, run
-            if len(lengths) > 0:
-                n0, n1, n2, n3 = lengths[i0, r], lengths[i1, r], lengths[i2, r], lengths[i3, r]
-            p0, p1, p2, p3 = rows[i0] + runs[r], rows[i1] + runs[r], rows[i2] + runs[r], rows[i3] + runs[r]
-            v, most = 0, max(n0, n1, n2, n3)
-            while v < most:
-                # Two vectors at once, or the last one twice.
-                u = v + wide if v + wide < most else v
-                a0, a1, a2, a3, b0, b1, b2, b3 = zero, zero, zero, zero, zero, zero, zero, zero
-                x, y, q = (r * run + v) * bonds, (r * run + u) * bonds, 0
-                while q < bonds:
-                    a, b = load(packed, x), load(packed, y)
-                    g = repeat(flat, i0 * bonds + q)
-                    a0, b0 = times_plus(g, a, a0), times_plus(g, b, b0)
-                    g = repeat(flat, i1 * bonds + q)
-                    a1, b1 = times_plus(g, a, a1), times_plus(g, b, b1)
-                    g = repeat(flat, i2 * bonds + q)
-                    a2, b2 = times_plus(g, a, a2), times_plus(g, b, b2)
-                    g = repeat(flat, i3 * bonds + q)
-                    a3, b3 = times_plus(g, a, a3), times_plus(g, b, b3)
-                    x += wide
-                    y += wide
-                    q += 1
-                if v < n0:
-                    store(found, p0 + v, a0)
-                if u < n0:
-                    store(found, p0 + u, b0)
-                if v < n1:
-                    store(found, p1 + v, a1)
-                if u < n1:
-                    store(found, p1 + u, b1)
-                if v < n2:
-                    store(found, p2 + v, a2)
-                if u < n2:
-                    store(found, p2 + u, b2)
-                if v < n3:
-                    store(found, p3 + v, a3)
-                if u < n3:
-                    store(found, p3 + u, b3)
-                v += 2 * wide
+        for u in range(0, last + 1, 2):
+            v = min(u + 1, last)
+            a0, a1, a2, a3, b0, b1, b2, b3 = zero, zero, zero, zero, zero, zero, zero, zero
+            x, y, q = u * bonds * wide, v * bonds * wide, 0
+            while q < bonds:
+                a, b = load(packed, x), load(packed, y)
+                g = repeat(flat, i0 * bonds + q)
+                a0, b0 = times_plus(g, a, a0), times_plus(g, b, b0)
+                g = repeat(flat, i1 * bonds + q)
+                a1, b1 = times_plus(g, a, a1), times_plus(g, b, b1)
+                g = repeat(flat, i2 * bonds + q)
+                a2, b2 = times_plus(g, a, a2), times_plus(g, b, b2)
+                g = repeat(flat, i3 * bonds + q)
+                a3, b3 = times_plus(g, a, a3), times_plus(g, b, b3)
+                x += wide
+                y += wide
+                q += 1
+            whole = len(crop) == 0
+            if whole or crop[i0, u]:
+                store(found, rows[i0] + vectors[u], a0)
+            if whole or crop[i0, v]:
+                store(found, rows[i0] + vectors[v], b0)
+            if whole or crop[i1, u]:
+                store(found, rows[i1] + vectors[u], a1)
+            if whole or crop[i1, v]:
+                store(found, rows[i1] + vectors[v], b1)
+            if whole or crop[i2, u]:
+                store(found, rows[i2] + vectors[u], a2)
+            if whole or crop[i2, v]:
+                store(found, rows[i2] + vectors[v], b2)
+            if whole or crop[i3, u]:
+                store(found, rows[i3] + vectors[u], a3)
+            if whole or crop[i3, v]:
+                store(found, rows[i3] + vectors[v], b3)
 
 
 @compiled
 def _pull_(
     addresses: Any, team: int, grad: Any, left: Any, right: Any, left_grad: Any, right_grad: Any, rows: Any,
-    runs: Any, run: int, lengths: Any, wide: int,
+    vectors: Any, columns: Any, crop: Any, wide: int,
 ) -> None:  # fmt: skip
     parts = np.zeros((team, right.size), right.dtype)
-    given = grad, left, _pack(right, wide), left_grad, parts, rows, runs, run, lengths, wide
+    packed = _pack(right, np.arange(0, right.shape[1], wide), wide)
+    given = grad, left, packed, left_grad, parts, rows, vectors, columns, crop, wide
     split(addresses, team, _pull_part_, given)
     _unpack_(parts, right_grad, wide)
 
 
 @compiled
 def _pull_part_(
-    grad: Any, left: Any, packed: Any, left_grad: Any, parts: Any, rows: Any, runs: Any, run: int, lengths: Any,
+    grad: Any, left: Any, packed: Any, left_grad: Any, parts: Any, rows: Any, vectors: Any, begins: Any, crop: Any,
     wide: int, _: Any, number: int, count: int,
 ) -> None:  # fmt: skip
-    (size, bonds), columns = left.shape, run * len(runs)
-    flat, own = left.reshape(-1), parts[number]
+    size, bonds = left.shape
+    columns, flat, own = len(packed) // bonds, left.reshape(-1), parts[number]
     zero = fill(left.dtype.type(0))
-    # What four rows are given, in the order of the columns.
-    lines = np.empty((4, columns), grad.dtype)
+    # What four rows are given, in the order of the columns; zeros where there are no such rows or nothing is kept.
+    lines = np.zeros((4, columns), grad.dtype)
     g0, g1, g2, g3 = lines[0], lines[1], lines[2], lines[3]
     blocks = (size + 3) // 4
     for block in range(number * blocks // count, (number + 1) * blocks // count):
         first = 4 * block
         for k in range(4):
-            line = lines[k]
-            for r in range(len(runs)):
-                most = 0 if first + k >= size else lengths[first + k, r] if len(lengths) > 0 else run
-                to = r * run
-                at = rows[min(first + k, size - 1)] + runs[r]
-                v = 0
-                while v < most:
-                    store(line, to + v, load(grad, at + v))
-                    v += wide
-                while v < run:
-                    store(line, to + v, zero)
-                    v += wide
+            line, row = lines[k], first + k
+            if row >= size or len(crop) > 0:
+                line[:] = 0
+            if row < size:
+                for u in range(len(vectors)):
+                    if len(crop) == 0 or crop[row, u]:
+                        store(line, begins[u], load(grad, rows[row] + vectors[u]))
         q = 0
         while q < bonds:
             s00, s01, s02, s03, s10, s11, s12, s13 = zero, zero, zero, zero, zero, zero, zero, zero
