@@ -97,18 +97,22 @@ def _spread_part_(left: Any, right: Any, found: Any, wide: int, _: Any, number: 
     (items, shared, columns), rows = right.shape, len(left)
     ours, theirs, into = left.reshape(-1), right.reshape(-1), found.reshape(-1)
     packed = np.empty(shared * 2 * wide, left.dtype)
-    panels = (columns + 2 * wide - 1) // (2 * wide)
-    for unit in range(number * items * panels // count, (number + 1) * items * panels // count):
-        item, first = unit // panels, unit % panels * 2 * wide
-        # Of the last panel the same vector twice, where it has but one.
-        apart = wide if first + wide < columns else 0
-        at, to = item * shared * columns + first, 0
+    vectors = columns // wide
+    pairs = (items * vectors + 1) // 2
+    for pair in range(number * pairs // count, (number + 1) * pairs // count):
+        # Of an odd number the last vector twice.
+        one, other = 2 * pair, min(2 * pair + 1, items * vectors - 1)
+        first, second = one % vectors * wide, other % vectors * wide
+        one, other = one // vectors, other // vectors
+        at, more, to = one * shared * columns + first, other * shared * columns + second, 0
         while to < len(packed):
             store(packed, to, load(theirs, at))
-            store(packed, to + wide, load(theirs, at + apart))
+            store(packed, to + wide, load(theirs, more))
             at += columns
+            more += columns
             to += 2 * wide
-        begin = item * rows * columns + first
+        begin = one * rows * columns + first
+        apart = other * rows * columns + second - begin
         for row in range(0, rows, 4):
             _multiply_(ours, 0, shared, row, rows, packed, 0, shared, into, begin, columns, apart, False, wide)
 
