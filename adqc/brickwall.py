@@ -296,7 +296,7 @@ class BrickWall(nn.Module):
             found = pieces_at_once(self, self.gates, self.scale, chain, self.state)
             return self.pieces_in_steps(chain, self.gates, self.scale, self.state) if found is None else found
 
-    def apply(self, chain: Chain, x: Tensor) -> Tensor | None:
+    def apply_chain(self, chain: Chain, x: Tensor) -> Tensor | None:
         """What the pieces of :meth:`pieces` make of inputs, (batch, columns) -> (batch, rows), in one step of autograd;
         None where the circuit is not small, or the batch too large."""
         return apply_at_once(self, self.gates, self.scale, chain, x, self.state)

@@ -149,7 +149,7 @@ def linear(layer: Any, x: Tensor) -> Tensor | None:
     chain = _choose(layer, batch, "linear") if batch else None
     if chain is None:
         return turned_linear(layer, x) if batch and _turns(layer, x, batch) else None
-    y = None if keeps(layer) or _is_cast(x) else wall.apply(chain, x.reshape(batch, -1))
+    y = None if keeps(layer) or _is_cast(x) else wall.apply_chain(chain, x.reshape(batch, -1))
     if y is None:
         matrices = _matrices(layer, chain)
         with _Autocast(x, matrices) as (flat, matrices):

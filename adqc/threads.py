@@ -29,11 +29,11 @@ class Team(NamedTuple):
 
     Args:
         addresses: Where the functions :data:`NAMES` are.
-        count: How many threads; with 1 the addresses are not used.
+        size: How many threads; with 1 the addresses are not used.
     """
 
     addresses: NumpyArray
-    count: int
+    size: int
 
 
 def find_team(entries: int) -> Team:
@@ -87,7 +87,7 @@ def _make_split() -> Any:
             found = [builder.load(builder.gep(table.data, [word(k)])) for k in (0, 2, 3)]
             with builder.if_else(builder.icmp_signed(">", several, word(1))) as (many, one):
                 with many:
-                    packed = cgutils.pack_struct(builder, [items, place, *found[1:]])
+                    packed = cgutils.pack_struct(builder, [items, place, *found[1:]])  # type: ignore[no-untyped-call]
                     # What each thread does: it finds its arguments and its number.
                     kind = ir.FunctionType(ir.VoidType(), [byte])
                     body = ir.Function(builder.module, kind, builder.module.get_unique_name("part"))
@@ -98,8 +98,8 @@ def _make_split() -> Any:
                     call(at, [*unpack(at, own, args.types), there, *numbers])
                     at.ret_void()
                     start = builder.inttoptr(found[0], ir.FunctionType(*starts).as_pointer())
-                    kept = builder.bitcast(cgutils.alloca_once_value(builder, packed), byte)
-                    builder.call(start, [body, kept, builder.trunc(several, int32), int32(0)])
+                    kept = cgutils.alloca_once_value(builder, packed)  # type: ignore[no-untyped-call]
+                    builder.call(start, [body, builder.bitcast(kept, byte), builder.trunc(several, int32), int32(0)])
                 with one:
                     call(builder, [*unpack(builder, items, args.types), place, word(0), word(1)])
             return context.get_dummy_value()

@@ -27,7 +27,7 @@ def _find_bytes() -> int:
     from numba import config
 
     # What numba has been told to compile for counts, not what the machine has.
-    told = config.CPU_FEATURES
+    told = config.CPU_FEATURES  # type: ignore[attr-defined]
     has = binding.get_host_cpu_features().get("avx512f", False) if told is None else "+avx512f" in told
     return WIDE if has else NARROW
 
@@ -38,14 +38,15 @@ def _make_all() -> dict[str, Any]:
     from numba.core import types
     from numba.extending import intrinsic, models, register_model
 
-    class Vector(types.Type):  # type: ignore[misc]
+    class Vector(types.Type):
         def __init__(self, entry: Any) -> None:
             self.entry, self.count = entry, count_entries(entry.bitwidth // 8)
             super().__init__(name=f"Vector({entry}, {self.count})")
 
-    class Model(models.PrimitiveModel):  # type: ignore[misc]
+    class Model(models.PrimitiveModel):
         def __init__(self, manager: Any, kind: Any) -> None:
-            super().__init__(manager, kind, ir.VectorType(manager.lookup(kind.entry).get_value_type(), kind.count))
+            entry = manager.lookup(kind.entry).get_value_type()
+            super().__init__(manager, kind, ir.VectorType(entry, kind.count))  # type: ignore[no-untyped-call]
 
     register_model(Vector)(Model)
     # Sums may be taken in any order, as in all compiled loops.
@@ -63,14 +64,14 @@ def _make_all() -> dict[str, Any]:
         one = builder.insert_element(nothing, number, ir.IntType(32)(0))
         return shuffle(builder, one, nothing, [0] * kind.count)
 
-    @intrinsic  # type: ignore[misc]
+    @intrinsic
     def load(typing: Any, items: Any, at: Any) -> Any:
         def make(context: Any, builder: Any, _: Any, given: Any) -> Any:
             return builder.load(find_place(context, builder, items, *given), align=items.dtype.bitwidth // 8)
 
         return Vector(items.dtype)(items, types.intp), make
 
-    @intrinsic  # type: ignore[misc]
+    @intrinsic
     def store(typing: Any, items: Any, at: Any, vector: Any) -> Any:
         def make(context: Any, builder: Any, _: Any, given: Any) -> Any:
             place = find_place(context, builder, items, *given[:2])
@@ -79,7 +80,7 @@ def _make_all() -> dict[str, Any]:
 
         return types.void(items, types.intp, vector), make
 
-    @intrinsic  # type: ignore[misc]
+    @intrinsic
     def repeat(typing: Any, items: Any, at: Any) -> Any:
         def make(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             place = builder.gep(context.make_array(items)(context, builder, given[0]).data, [given[1]])
@@ -87,28 +88,28 @@ def _make_all() -> dict[str, Any]:
 
         return Vector(items.dtype)(items, types.intp), make
 
-    @intrinsic  # type: ignore[misc]
+    @intrinsic
     def fill(typing: Any, number: Any) -> Any:
         def make(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             return repeated(builder, context.get_value_type(signature.return_type), given[0])
 
         return Vector(number)(number), make
 
-    @intrinsic  # type: ignore[misc]
+    @intrinsic
     def plus(typing: Any, one: Any, other: Any) -> Any:
         def make(context: Any, builder: Any, _: Any, given: Any) -> Any:
             return builder.fadd(*given, flags=flags)
 
         return one(one, one), make
 
-    @intrinsic  # type: ignore[misc]
+    @intrinsic
     def times_plus(typing: Any, one: Any, other: Any, more: Any) -> Any:
         def make(context: Any, builder: Any, _: Any, given: Any) -> Any:
             return builder.fadd(builder.fmul(given[0], given[1], flags=flags), given[2], flags=flags)
 
         return one(one, one, one), make
 
-    @intrinsic  # type: ignore[misc]
+    @intrinsic
     def total(typing: Any, vector: Any) -> Any:
         def make(context: Any, builder: Any, _: Any, given: Any) -> Any:
             kind = given[0].type
@@ -119,7 +120,7 @@ def _make_all() -> dict[str, Any]:
 
         return vector.entry(vector), make
 
-    @intrinsic  # type: ignore[misc]
+    @intrinsic
     def transpose_(typing: Any, items: Any, at: Any, step: Any, found: Any, to: Any, line: Any) -> Any:
         def make(context: Any, builder: Any, _: Any, given: Any) -> Any:
             source, first, apart, target, begin, length = given
@@ -149,7 +150,7 @@ def _make_all() -> dict[str, Any]:
 
         return types.void(items, types.intp, types.intp, found, types.intp, types.intp), make
 
-    made = (load, store, repeat, fill, plus, times_plus, total, transpose_)
+    made: tuple[Any, ...] = (load, store, repeat, fill, plus, times_plus, total, transpose_)
     return {own.__name__: own for own in made}
 
 

@@ -53,9 +53,9 @@ def test_a_team_is_as_large_as_torch_and_the_work_allow(monkeypatch):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(4)
-        assert [find_team(entries).count for entries in (0, 199, 200, 399, 4000)] == [1, 1, 2, 3, 4]
+        assert [find_team(entries).size for entries in (0, 199, 200, 399, 4000)] == [1, 1, 2, 3, 4]
         torch.set_num_threads(1)
-        assert find_team(4000).count == 1
+        assert find_team(4000).size == 1
     finally:
         torch.set_num_threads(before)
 
@@ -68,7 +68,7 @@ def test_without_a_library_one_thread_does_all(three_threads, monkeypatch, error
     monkeypatch.setattr(threads.ctypes, "CDLL", refuse)
     monkeypatch.setattr(threads, "_find_addresses", threads._find_addresses.__wrapped__)
     team = find_team(10**6)
-    assert team.count == 1
+    assert team.size == 1
     found, sums = np.full(9, -1.0), np.zeros(1)
     fill_(*team, found, sums)
     assert not found.any()

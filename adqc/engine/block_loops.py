@@ -48,7 +48,7 @@ def add_up(left: NumpyArray, right: NumpyArray) -> NumpyArray:
         right = np.concatenate([right, np.zeros((items, filled - columns, shared), right.dtype)], axis=1)
     team, rows = find_team(left.size * filled // WORK), left.shape[1]
     # Threads that share the rows each bring all of the other side into order, those that share the products add up all.
-    parts = np.zeros((1 if rows >= items * shared else team.count, rows, filled), left.dtype)
+    parts = np.zeros((1 if rows >= items * shared else team.size, rows, filled), left.dtype)
     _add_up_(*team, left, right, parts, wide)
     found = parts[0] if len(parts) == 1 else parts.sum(0)
     return found if filled == columns else np.ascontiguousarray(found[:, :columns])

@@ -82,7 +82,7 @@ def run_windows(
         own = np.ascontiguousarray(own.reshape(-1))
         count = len(windows.windows.values)
         pulled = np.empty((min(2, count), windows.widest), state.dtype)
-        found = np.zeros((team.count, *gates.shape), state.dtype)
+        found = np.zeros((team.size, *gates.shape), state.dtype)
         pull_windows_(*team, own, pulled, found, whole, made, gates, places, parts, sources, limits)
         return pulled[(count - 1) % 2, : len(state)], found[0]
 

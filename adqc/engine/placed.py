@@ -73,11 +73,20 @@ def find_places(
     crop = np.zeros((0, len(begins)), np.bool_)
     if whole != kept:
         right, left = ends
-        fits = (left[:, :, None] + right[:, None, :] < np.array(kept)[:, None, None]).all(0)
-        crop = fits[:, begins]
-        if (crop[:, :, None] != fits[:, begins[:, None] + np.arange(wide)]).any():
+        # Along a vector a place only grows, so that its ends tell for all of it.
+        first, last = (_fits(left, right[:, own], kept) for own in (begins, begins + wide - 1))
+        if (first != last).any():
             return None
+        crop = first
     return Places(down, across[begins], begins, crop, kept)
+
+
+def _fits(left: NumpyArray, right: NumpyArray, kept: tuple[int, ...]) -> NumpyArray:
+    """Which sums of these digits, (axes, rows) and (axes, columns), are kept."""
+    found = np.ones((left.shape[1], right.shape[1]), np.bool_)
+    for one, other, size in zip(left, right, kept, strict=True):
+        found &= np.add.outer(one, other) < size
+    return found
 
 
 def _find_new(flat: NumpyArray, move: Move | None) -> NumpyArray:

@@ -113,7 +113,8 @@ def _count_lanes(before: int, rows: int, behind: int, limits: Any, count: int) -
     lanes = max(1, most // rows)
     while count * lanes > before * behind and lanes * rows > least:
         lanes //= 2
-    return min(lanes, behind) if behind >= close else min(lanes, before * behind)
+    found: int = min(lanes, behind) if behind >= close else min(lanes, before * behind)
+    return found
 
 
 @compiled
