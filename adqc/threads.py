@@ -7,6 +7,7 @@ threads of any other library would have to wait for their cores.
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,25 +39,23 @@ class Team(NamedTuple):
 
 def find_team(entries: int) -> Team:
     """As many threads as torch may use here, and as so many entries are worth."""
-    addresses = _find_addresses()
-    count = 1 if addresses is None else min(torch.get_num_threads(), entries // GRAIN)
-    return Team(_NOWHERE, 1) if addresses is None or count < 2 else Team(addresses, count)
-
-
-_NOWHERE = np.zeros(len(NAMES), np.intp)
+    addresses, process = _find_addresses()
+    # A forked process has none of its parent's threads, and the library would wait for them.
+    most = torch.get_num_threads() if process == os.getpid() else 1
+    return Team(addresses, max(1, min(most, entries // GRAIN)))
 
 
 @cache
-def _find_addresses() -> NumpyArray | None:
-    """None where torch was built with other threads."""
+def _find_addresses() -> tuple[NumpyArray, int]:
+    """Where the functions are, and the process that has asked first; no process where torch has other threads."""
     assert torch.__file__ is not None, "torch is no namespace"
     try:
         # What it depends on is searched, too: that is the library that torch calls, of which there may be others.
         library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
         found = [ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in NAMES]
     except (OSError, AttributeError):
-        return None
-    return np.array(found, np.intp)
+        return np.zeros(len(NAMES), np.intp), -1
+    return np.array(found, np.intp), os.getpid()
 
 
 def _make_split() -> Any:

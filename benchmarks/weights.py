@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 import adqc
-from adqc.arrays import THIN, multiply_tensors
+from adqc.arrays import THIN, NumpyArray, as_array, multiply_tensors
 from adqc.circuit import tensor_from_pennylane
 from adqc.engine.arrange import to_tensor
+from adqc.engine.placed import MOST_BONDS, find_places, multiply_placed, pull_placed
 from adqc.engine.split import halves
 from adqc.engine.statevector import run_gates
 from benchmarks.lines import LAYOUTS, Line
@@ -116,12 +117,14 @@ def floor(setup: Setup) -> Iterator[Line]:
                     wall()
 
             works = {"f": build, "b": weight_step(wall)}
-            products = {"alone": torch.mm}
+            products = {"alone": _products(torch.mm, left, right, direction)}
+            # torch's own call is not the least that these can cost.
             if left.shape[1] <= THIN and setup.device.type == "cpu":
-                # torch's own call is not the least that these can cost.
-                products["in blocks of rows, alone"] = multiply_tensors
-            for how, multiply in products.items():
-                works |= {f"{how} {key}": work for key, work in _products(multiply, left, right, direction).items()}
+                products["in blocks of rows, alone"] = _products(multiply_tensors, left, right, direction)
+            if left.shape[1] <= MOST_BONDS and setup.device.type == "cpu":
+                products["in compiled loops, alone"] = _loops(*map(as_array, (left, right, direction)))
+            for how, own in products.items():
+                works |= {f"{how} {key}": work for key, work in own.items()}
             found = medians(works, setup)
             for how in products:
                 work = f"{name_of(wall)}, {layout}"
@@ -147,6 +150,22 @@ def _products(
             # The short side ahead, as this form has it.
             multiply(right, direction.T)
         multiply(left.T, direction)
+
+    return {"f": forward, "b": backward}
+
+
+def _loops(left: NumpyArray, right: NumpyArray, direction: NumpyArray) -> dict[str, Callable[[], None]]:
+    """The same as adqc itself makes them, rows behind one another."""
+    shape = direction.shape
+    places = find_places(*shape, None, shape, shape, left.itemsize)
+    assert places is not None, "sides are powers of two"
+
+    def forward() -> None:
+        multiply_placed(left, right, places)
+
+    def backward() -> None:
+        multiply_placed(left, right, places)
+        pull_placed(direction, left, right, places)
 
     return {"f": forward, "b": backward}
 

@@ -119,7 +119,7 @@ def test_who_looks_on_sees_plain_functions():
     "wall",
     [
         make("su4"),
-        make(replace_o8(), shape=(100, 100), depth=1, wiring="staircase", stride=2),
+        make(replace_o8(), shape=(100, 100), depth=1, wiring="staircase", stride=2, route="halves"),
         make(route="gates"),
         make(dtype=torch.bfloat16),
         make(shape=(2048, 1024), depth=2),

@@ -84,7 +84,7 @@ def test_the_table_of_the_weights_has_every_side(monkeypatch):
     lines = [*weights.peers(SMALL), *weights.floor(SMALL), *weights.deep(SMALL)]
     assert sum(one.met is None for one in lines) == 2 * len(PEERS)
     assert all(one.ours > 0 for one in lines)
-    assert [one.row for one in lines if one.met is not None] == [1, 1, 2, 2, *[3] * 12, 9, 9]
+    assert [one.row for one in lines if one.met is not None] == [1, 1, 2, 2, *[3] * 20, 9, 9]
     assert make_table(lines, "all").row_count == len(lines)
 
 

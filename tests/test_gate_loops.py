@@ -58,8 +58,14 @@ def assert_oracles(found, pull, weight, inputs):
     np.testing.assert_array_equal(seed, kept)
 
 
+@pytest.fixture(params=[1, 3])
+def team(request):
+    if request.param > 1:
+        request.getfixturevalue("three_threads")
+
+
 @pytest.mark.parametrize(("shape", "wiring", "order"), CASES, ids=[str(shape) for shape, *_ in CASES])
-def test_values_and_gradients_are_the_oracles(shape, wiring, order):
+def test_values_and_gradients_are_the_oracles(team, shape, wiring, order):
     weights = layout(shape, order)
     state, gates = draw(2**wiring.sites), draw_gates(wiring)
     given = state.copy()
@@ -81,7 +87,7 @@ def test_gates_and_states_need_not_lie_in_one_stretch():
 
 @pytest.mark.parametrize("zeros", [True, False])
 @pytest.mark.parametrize(("shape", "wiring", "order"), CASES, ids=[str(shape) for shape, *_ in CASES])
-def test_a_factor_alone_begins_with_zeros_on_all_sites(shape, wiring, order, zeros):
+def test_a_factor_alone_begins_with_zeros_on_all_sites(team, shape, wiring, order, zeros):
     weights = layout(shape, order)
     factor, gates = draw(1), draw_gates(wiring)
     inputs = [torch.from_numpy(array.copy()).requires_grad_() for array in (factor, gates)]
@@ -101,11 +107,13 @@ def test_the_state_may_hold_the_sites_in_another_order():
     assert_oracles(found, pull, follow(*inputs, places, weights, order), inputs)
 
 
-def test_single_precision_is_as_good_as_it_can_be():
-    wiring, weights = brick_wall(13, 8), layout((60, 100))
+# Of many values of other sites behind a window, of two, and of one each.
+@pytest.mark.parametrize("shape", [(60, 100), (2**13,)])
+def test_single_precision_is_as_good_as_it_can_be(team, shape):
+    wiring, weights = brick_wall(13, 8), layout(shape)
     state, gates, windows = draw(2**13), draw_gates(wiring), find_windows(wiring, weights, range(13))
     state /= np.linalg.norm(state)
-    seed = draw(60, 100, seed=1)
+    seed = draw(*shape, seed=1)
     due, due_pull = run_windows(state, gates, windows)
     found, pull = run_windows(state.astype(np.float32), gates.astype(np.float32), windows)
     assert found.dtype == np.float32

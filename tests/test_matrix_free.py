@@ -9,9 +9,10 @@ import pytest
 import torch
 from route_suite import TWO_QUBIT
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 import adqc
-from adqc import arrays
+from adqc import arrays, at_once
 from adqc.engine import apply, chain
 from adqc.engine.apply import apply_chain
 from adqc.engine.chain import is_ordered
@@ -255,6 +256,43 @@ def test_gradients_of_gradients():
     numbers = tuple(value.detach().clone().requires_grad_() for value in values)
     assert torch.autograd.gradcheck(run, (x, *numbers))
     assert torch.autograd.gradgradcheck(run, (x, *numbers))
+
+
+@pytest.mark.parametrize(("batch", "seen"), [(4, 0), (9, 1), (16, 1), (40, 1), (16 * 2**7, 0)])
+def test_a_batch_that_fills_vectors_goes_in_one_step(monkeypatch, batch, seen):
+    used = []
+    own = at_once.apply_arrays
+    monkeypatch.setattr(at_once, "apply_arrays", lambda *given: used.append(1) or own(*given))
+    layer = adqc.nn.Linear(120, 100, circuit=circuit(layout="rows-first"), dtype=torch.float64)
+    x = torch.randn(batch, 120, dtype=torch.float64)
+    y = layer(x)
+    assert len(used) == seen
+    assert y.is_contiguous() or not seen
+    torch.testing.assert_close(y, F.linear(x, layer.circuit("gates"), layer.bias), rtol=0, atol=1e-12)
+    # What is kept is applied by itself, and under a checkpoint all go in steps.
+    used.clear()
+    checkpoint(layer, x, use_reentrant=False).sum().backward()
+    with torch.no_grad():
+        layer.eval()(x)
+    assert not used
+
+
+def test_gradients_of_gradients_of_one_step():
+    layer = adqc.nn.Linear(6, 5, circuit=circuit(depth=2)).double()
+    x = torch.randn(8, 6, dtype=torch.float64, requires_grad=True)
+    names, values = zip(*layer.named_parameters(), strict=True)
+    numbers = tuple(value.detach().clone().requires_grad_() for value in values)
+
+    def run(x, *numbers):
+        return torch.func.functional_call(layer, dict(zip(names, numbers, strict=True)), (x,))
+
+    assert torch.autograd.gradcheck(run, (x, *numbers), check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(run, (x, *numbers))
+
+
+def test_a_layer_in_threads_of_torch(three_threads):
+    layer = adqc.nn.Linear(40, 50, circuit=circuit(depth=5))
+    compare(layer, torch.randn(24, 40), lambda weight, bias, x: F.linear(x, weight, bias))
 
 
 def test_vmap_over_models_and_per_sample_gradients():

@@ -155,9 +155,9 @@ def test_what_auto_peels():
     # Where the bond is the most of the work; elsewhere the block would cost more.
     assert [depth for depth in range(1, 13) if peels(depth, 1024)] == [7, 8, 9, 10, 11, 12]
     assert not any(peels(depth, 16) for depth in range(1, 9))
-    # Loops take less time for smaller bonds, and for all of a small state.
-    assert [depth for depth in range(1, 13) if peels(depth, 1024, in_loops=True)] == [8, 9, 10, 11, 12]
-    assert not any(peels(depth, 256, in_loops=True) for depth in range(1, 13))
+    # In loops gates on the whole state take over sooner, and do all of a small one.
+    assert [depth for depth in range(1, 13) if peels(depth, 1024, in_loops=True)] == [7, 8, 9, 10]
+    assert not any(peels(depth, 128, in_loops=True) for depth in range(1, 13))
     # A large state is one more that goes through memory, which takes longer than a bond of up to 256.
     assert [depth for depth in (8, 9, 10) if peels(depth, 4096)] == [10]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -37,7 +40,9 @@ def fill(entries, count):
 
 def test_torchs_own_library_is_found():
     assert torch.backends.openmp.is_available()
-    assert threads._find_addresses() is not None
+    addresses, process = threads._find_addresses()
+    assert addresses.all()
+    assert process == os.getpid()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
@@ -86,6 +91,30 @@ def test_several_of_pythons_threads_have_a_team_each(three_threads):
     for one in several:
         one.join()
     assert right == [True] * 3
+
+
+FORKED = """
+import os
+import numpy as np
+import torch
+import adqc
+torch.set_num_threads(2)
+wall = adqc.BrickWall((256, 256), adqc.Circuit(depth=12))
+with torch.no_grad():
+    # torch's own operations would wait there.
+    due = wall().numpy()
+    child = os.fork()
+    if not child:
+        os._exit(0 if np.array_equal(wall().numpy(), due) else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_does_all_itself():
+    # It would wait for its parent's threads for ever.
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
 
 
 def test_they_are_for_loops_alone():

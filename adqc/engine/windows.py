@@ -20,7 +20,7 @@ from adqc.geometry import Layout, Wiring
 # Where fewer bytes of these than CLOSE lie side by side, those of several sites ahead of the window are brought
 # together.
 WIDEST, TILE, CLOSE = 7, 2**14, 2**9
-# Of up to so many sites a window has one less, as fewer values of others are left to fill vectors with.
+# Of up to so many sites, but more than a window's, it has one less: few values of others are left to fill vectors.
 FEW = 12
 # To move entries into a window and back takes about as long as so many gates.
 MOVED = 16
@@ -133,7 +133,7 @@ def lay_windows(
     widest = max(max(gate[-1], *(copies.get(axis, 0) for axis in gate)) + 1 - gate[0] for gate in gates)
     if widest > max(WIDEST, *map(len, gates)):
         return None
-    wide = min(max(WIDEST - (axes <= FEW), widest), axes)
+    wide = min(max(WIDEST - (WIDEST < axes <= FEW), widest), axes)
     left = list(enumerate(gates))
     alive = set(there)
     begins = 2 ** len(alive)
