@@ -15,7 +15,7 @@ from torch.nn.functional import embedding, pad
 from adqc.arrays import Array, NumpyArray, is_traced, own_backward, turn
 from adqc.engine import block_loops
 from adqc.engine.chain import Chain
-from adqc.engine.products import apply_to_middle, fill_up, pull_matrix, spread, suits_loops
+from adqc.engine.products import apply_to_middle, fill_up, pull_matrix, spread, suits_loops, transpose
 
 # Bytes that inputs may take up between the pieces, at least and at most: as much as half of the batch itself takes, but
 # no more than cores keep near them. And how many inputs go through together at least, as narrower products are slow.
@@ -110,13 +110,13 @@ def _in_parts(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int, pa
 def _through(x: Tensor, matrices: Sequence[Tensor], chain: Chain) -> Tensor:
     """(batch, columns) -> (batch, rows), all of them."""
     *_, last = _operands(x, matrices, chain)
-    return apply_to_middle(matrices[-1], last).reshape(-1, x.shape[0]).mT
+    return transpose(apply_to_middle(matrices[-1], last).reshape(-1, x.shape[0]))
 
 
 def _operands(x: Tensor, matrices: Sequence[Tensor], chain: Chain) -> Iterator[Tensor]:
     """What each matrix is multiplied by: (items, columns and bond of the piece, the rest and the batch)."""
     # The batch lies last, so that every product has one long side.
-    found = x.mT.reshape(chain.items[0], matrices[0].shape[1], -1)
+    found = transpose(x).reshape(chain.items[0], matrices[0].shape[1], -1)
     yield found
     for done, matrix, items in zip(matrices, matrices[1:], chain.items[1:], strict=False):
         found = apply_to_middle(done, found).reshape(items, matrix.shape[1], -1)
@@ -151,7 +151,7 @@ class _ApplyInParts(torch.autograd.Function):
         missing = math.prod(chain.rows) - ctx.rows
         for some, own in zip(x.split(ctx.part), grad.split(ctx.part), strict=True):
             steps = list(_operands(some, matrices, chain))
-            own = (pad(own, (0, missing)) if missing else own).mT
+            own = transpose(pad(own, (0, missing)) if missing else own)
             for k in range(len(matrices) - 1, -1, -1):
                 operand = steps.pop()
                 own = own.reshape(len(operand), len(matrices[k]), -1)
@@ -162,7 +162,7 @@ class _ApplyInParts(torch.autograd.Function):
                 if k or wanted[0]:
                     own = spread(matrices[k].mH, own)
             if wanted[0]:
-                pulled.append(own.reshape(x.shape[1], -1).mT)
+                pulled.append(transpose(own.reshape(x.shape[1], -1)))
         cast = (own.to(matrix.dtype) for own, matrix in zip(total, matrices, strict=True))
         return None, None, None, torch.cat(pulled) if pulled else None, *cast
 

@@ -125,6 +125,13 @@ def _goes_in_loops(matrix: Tensor, x: Tensor) -> bool:
     return not (torch.is_grad_enabled() and (matrix.requires_grad or x.requires_grad))
 
 
+def transpose(items: Tensor) -> Tensor:
+    """A matrix, transposed; in one stretch where compiled loops bring it there in no time."""
+    if not suits_loops(items, items) or (torch.is_grad_enabled() and items.requires_grad):
+        return items.mT
+    return torch.from_numpy(block_loops.transpose(as_array(items)))
+
+
 def _fills(x: Tensor) -> bool:
     """Whether the last axis fills vectors."""
     return x.shape[2] % count_entries(x.element_size()) == 0
