@@ -36,6 +36,8 @@ from adqc.engine.gate_loops import multiply_out, run_patches, run_windows
 from adqc.engine.join import Join, join_arrays, pull_join
 from adqc.engine.materialise import make_plan
 from adqc.engine.patches import Patches
+from adqc.engine.products import suits_loops
+from adqc.engine.program import Program
 from adqc.engine.train import Train, narrow_train
 from adqc.engine.windows import Windows
 from adqc.memory import check_memory
@@ -125,12 +127,7 @@ def apply_at_once(
     wall: BrickWall, gates: Tensor, scale: Tensor, chain: Chain, x: Tensor, state: Tensor | None = None
 ) -> Tensor | None:
     """What :func:`adqc.engine.apply.apply_chain` makes of inputs, (batch, columns) -> (batch, rows); else as above."""
-    if (
-        not _is_small(wall, gates, scale, state)
-        or not is_plain(x)
-        or x.dtype != gates.dtype
-        or x.device != gates.device
-    ):
+    if not _is_small(wall, gates, scale, state) or not suits_loops(gates, x):
         return None
     program = _find_program(chain, gates, state)
     if not _fits(program, gates, state) or not goes_at_once(chain, len(x), x.element_size()) or is_kept_elsewhere():
@@ -161,8 +158,9 @@ def apply_at_once(
     return run_parts([Part(make, in_steps, (*_given(gates, scale, state), x))])[0]
 
 
-def _find_program(chain: Chain, gates: Tensor, state: Tensor | None) -> Any:
-    return chain.patches if chain.patches is not None and _fits(chain.patches, gates, state) else chain.program
+def _find_program(chain: Chain, gates: Tensor, state: Tensor | None) -> Program | Columns | Train | Patches:
+    patches = chain.patches
+    return patches if patches is not None and _fits(patches, gates, state) else chain.program
 
 
 def _given(gates: Tensor, scale: Tensor, state: Tensor | None) -> tuple[Tensor, ...]:

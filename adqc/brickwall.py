@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from adqc import engine
 from adqc.arrays import Numbers
-from adqc.at_once import apply_at_once, build_at_once, pieces_at_once
+from adqc.at_once import build_at_once, pieces_at_once
 from adqc.config import ROUTES, Circuit
 from adqc.cosine import from_cosines, to_cosines
 from adqc.engine.apply import as_matrices
@@ -295,11 +295,6 @@ class BrickWall(nn.Module):
         with without_autocast(self.scale.device.type):
             found = pieces_at_once(self, self.gates, self.scale, chain, self.state)
             return self.pieces_in_steps(chain, self.gates, self.scale, self.state) if found is None else found
-
-    def apply_chain(self, chain: Chain, x: Tensor) -> Tensor | None:
-        """What the pieces of :meth:`pieces` make of inputs, (batch, columns) -> (batch, rows), in one step of autograd;
-        None where the circuit is not small, or the batch too large."""
-        return apply_at_once(self, self.gates, self.scale, chain, x, self.state)
 
     def pieces_in_steps(
         self, chain: Chain, gates: Tensor, scale: Tensor, state: Tensor | None = None

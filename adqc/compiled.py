@@ -19,6 +19,9 @@ def compiled(function: _Function) -> _Function:
 
     Args:
         function: Loops over entries, in what numba knows of Python.
+
+    Raises:
+        RuntimeError: At a call, where numba's compiler is switched off.
     """
 
     @cache
@@ -26,6 +29,11 @@ def compiled(function: _Function) -> _Function:
         # Not at import, as numba takes a while to load.
         import numba
 
+        if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+            raise RuntimeError(
+                f"the loops of {function.__module__} need numba's compiler, which is switched off: unset "
+                f"NUMBA_DISABLE_JIT, or use route='gates'"
+            )
         # Sums may be taken in any order, as a library's are; infinities and NaN stay what they are.
         options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
         linked = _link(function)

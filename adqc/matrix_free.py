@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adqc.arrays import is_traced
+from adqc.at_once import apply_at_once
 from adqc.brickwall import BrickWall
 from adqc.constants import plans
 from adqc.cosine import to_cosines, turning_seconds
@@ -149,7 +150,9 @@ def linear(layer: Any, x: Tensor) -> Tensor | None:
     chain = _choose(layer, batch, "linear") if batch else None
     if chain is None:
         return turned_linear(layer, x) if batch and _turns(layer, x, batch) else None
-    y = None if keeps(layer) or _is_cast(x) else wall.apply_chain(chain, x.reshape(batch, -1))
+    y = None
+    if not (keeps(layer) or _is_cast(x)):
+        y = apply_at_once(wall, wall.gates, wall.scale, chain, x.reshape(batch, -1), wall.state)
     if y is None:
         matrices = _matrices(layer, chain)
         with _Autocast(x, matrices) as (flat, matrices):

@@ -1,7 +1,7 @@
 """Compiled loops in parts, side by side on the threads that torch's own operations take.
 
-Between operations torch's threads wait in a loop, not asleep: so a call reaches them in less than a microsecond, and
-threads of any other library would have to wait for their cores.
+Between operations torch's threads wait in a loop, not asleep: so a call reaches them at once, and threads of any other
+library would have to wait for their cores.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from adqc.compiled import Made
 NAMES = ("GOMP_parallel", "GOMP_barrier", "omp_get_thread_num", "omp_get_num_threads")
 # Entries for each thread at least, for a loop that does a few operations on each.
 GRAIN = 2**11
+# So many multiply-adds of a product take as long as an entry there.
+WORK = 16
 
 
 class Team(NamedTuple):

@@ -23,3 +23,10 @@ def three_threads(monkeypatch):
     torch.set_num_threads(3)
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture(params=[1, 3])
+def team(request):
+    """The same, and one thread alone."""
+    if request.param > 1:
+        request.getfixturevalue("three_threads")

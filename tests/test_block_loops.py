@@ -13,12 +13,6 @@ def draw(*shape, seed=0, dtype=np.float64):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 
-@pytest.fixture(params=[1, 3])
-def team(request):
-    if request.param > 1:
-        request.getfixturevalue("three_threads")
-
-
 # Rows in fours and not, one panel of two vectors, half of one, several; the shared side in one part and in several.
 SHAPES = [(1, 4, 3, 2), (3, 5, 2, 1), (2, 1, 1, 3), (7, 6, 40, 5), (1, 33, 4, 36)]
 

@@ -68,3 +68,9 @@ def add_up_twice(items):
 def test_one_may_call_another():
     # Called as Python's own it could not be compiled.
     assert add_up_twice(np.arange(4.0)) == 12
+
+
+def test_without_a_compiler_it_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    with pytest.raises(RuntimeError, match="unset NUMBA_DISABLE_JIT"):
+        compiled(add_up)(np.ones(3))

@@ -58,12 +58,6 @@ def assert_oracles(found, pull, weight, inputs):
     np.testing.assert_array_equal(seed, kept)
 
 
-@pytest.fixture(params=[1, 3])
-def team(request):
-    if request.param > 1:
-        request.getfixturevalue("three_threads")
-
-
 @pytest.mark.parametrize(("shape", "wiring", "order"), CASES, ids=[str(shape) for shape, *_ in CASES])
 def test_values_and_gradients_are_the_oracles(team, shape, wiring, order):
     weights = layout(shape, order)

@@ -11,6 +11,7 @@ from adqc import arrays, at_once
 from adqc.engine import evolve, materialise
 from adqc.engine.columns import make_columns
 from adqc.engine.evolve import run_program
+from adqc.engine.patches import Patches
 from adqc.engine.peel import find_peel, place
 from adqc.engine.split import cut, halves
 from adqc.engine.statevector import run_gates
@@ -171,3 +172,24 @@ def test_a_plan_that_peels_compiles_into_one_graph():
     seed, parameters = torch.randn(512, 512), list(wall.parameters())
     for a, b in zip(*(torch.autograd.grad(y, parameters, seed) for y in (compiled(), wall())), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("shape", "order", "depth"), [((60, 64), "interleaved", 8), ((128, 50), "rows-first", 9)])
+def test_halves_made_as_states_leave_the_middle_alone(team, monkeypatch, shape, order, depth):
+    wall = adqc.BrickWall(shape, adqc.Circuit(depth=depth, layout=order), dtype=torch.float64)
+    peeled = [
+        plan
+        for last in (8, depth)
+        for plan in materialise._plans(wall.wiring, wall.layout, last, True)
+        if plan.peeled and isinstance(plan.head, Patches)
+    ]
+    assert peeled
+    parameters, seed = list(wall.parameters()), torch.randn(shape, dtype=torch.float64)
+    due = wall("gates")
+    for plan in peeled:
+        monkeypatch.setattr(at_once, "make_plan", lambda *_, plan=plan, **__: plan)
+        found = wall()
+        torch.testing.assert_close(found, due, rtol=0, atol=1e-13)
+        pairs = (torch.autograd.grad(y, parameters, seed, retain_graph=True) for y in (found, due))
+        for a, b in zip(*pairs, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-12)

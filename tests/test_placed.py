@@ -13,12 +13,6 @@ def draw(*shape, seed=0, dtype=np.float64):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 
-@pytest.fixture(params=[1, 3])
-def team(request):
-    if request.param > 1:
-        request.getfixturevalue("three_threads")
-
-
 # Bits of the product as they lie, of its rows first, and in the order that they shall have.
 INTERLEAVED = [0, 1, 5, 6, 2, 3, 4, 7, 8, 9, 10]
 CASES = [

@@ -9,13 +9,11 @@ import numpy as np
 
 from adqc.arrays import NumpyArray
 from adqc.compiled import compiled
-from adqc.threads import find_team, split
+from adqc.threads import WORK, find_team, split
 from adqc.vectors import count_entries, fill, load, repeat, store, times_plus, transpose_
 
 # How many entries of the shared side are taken at once where products are added up.
 SHARED = 256
-# So many multiply-adds take as long as an entry does in loops that do a few operations on each.
-WORK = 16
 
 
 def spread(left: NumpyArray, right: NumpyArray, found: NumpyArray) -> None:

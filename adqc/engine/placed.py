@@ -15,7 +15,7 @@ import numpy as np
 from adqc.arrays import NumpyArray
 from adqc.compiled import compiled
 from adqc.engine.arrange import Move
-from adqc.threads import find_team, split
+from adqc.threads import WORK, find_team, split
 from adqc.vectors import count_entries, fill, load, plus, repeat, store, times_plus, total
 
 # Bonds from which on a library's product is the faster one, though it is moved then.
@@ -106,7 +106,7 @@ def multiply_placed(left: NumpyArray, right: NumpyArray, places: Places) -> Nump
         places: Where entries lie.
     """
     found = np.empty(places.kept, left.dtype)
-    team = find_team(left.size * right.shape[1])
+    team = find_team(left.size * right.shape[1] // WORK)
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
     _multiply_(*team, left, right, found.reshape(-1), *places[:4], count_entries(left.itemsize))
     return found
@@ -120,7 +120,7 @@ def pull_placed(grad: NumpyArray, left: NumpyArray, right: NumpyArray, places: P
         # With bonds in fours, and columns that fill vectors.
         left, right = np.pad(left, ((0, 0), (0, missing[0]))), np.pad(right, [(0, some) for some in missing])
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
-    team = find_team(left.size * right.shape[1])
+    team = find_team(left.size * right.shape[1] // WORK)
     own, across = np.empty_like(left), np.empty_like(right)
     _pull_(*team, np.ascontiguousarray(grad).reshape(-1), left, right, own, across, *places[:4], wide)
     return own[:, :bonds], across[:bonds, :columns]
