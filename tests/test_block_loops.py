@@ -13,8 +13,9 @@ def draw(*shape, seed=0, dtype=np.float64):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 
-# Rows in fours and not, one panel of two vectors, half of one, several; the shared side in one part and in several.
-SHAPES = [(1, 4, 3, 2), (3, 5, 2, 1), (2, 1, 1, 3), (7, 6, 40, 5), (1, 33, 4, 36)]
+# Rows in fours and not, one panel of two vectors, half of one, several; the shared side in one part and in several, and
+# shorter than there are rows.
+SHAPES = [(1, 4, 3, 2), (3, 5, 2, 1), (2, 1, 1, 3), (7, 6, 40, 5), (1, 33, 4, 36), (1, 42, 3, 1)]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

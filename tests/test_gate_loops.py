@@ -101,10 +101,11 @@ def test_the_state_may_hold_the_sites_in_another_order():
     assert_oracles(found, pull, follow(*inputs, places, weights, order), inputs)
 
 
-# Of many values of other sites behind a window, of two, and of one each.
-@pytest.mark.parametrize("shape", [(60, 100), (2**13,)])
-def test_single_precision_is_as_good_as_it_can_be(team, shape):
-    wiring, weights = brick_wall(13, 8), layout(shape)
+# Sites behind the last gate, so that windows have one value of others behind them, two, four, eight and sixteen.
+@pytest.mark.parametrize("idle", range(5))
+def test_single_precision_is_as_good_as_it_can_be(team, idle):
+    wall, shape = brick_wall(13 - idle, 8), (60, 100)
+    wiring, weights = Wiring(13, wall.gates, wall.layers), layout(shape)
     state, gates, windows = draw(2**13), draw_gates(wiring), find_windows(wiring, weights, range(13))
     state /= np.linalg.norm(state)
     seed = draw(*shape, seed=1)
