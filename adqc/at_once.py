@@ -159,9 +159,9 @@ def apply_at_once(
 
 
 def _find_program(chain: Chain, gates: Tensor, state: Tensor | None) -> Program | Columns | Train | Patches:
-    if chain.patches is None or not _fits(chain.patches, gates, state):
-        return chain.program
-    return chain.patches
+    patches = chain.patches
+    fits = patches is not None and _fits(patches, gates, state)
+    return patches if patches is not None and fits else chain.program
 
 
 def _given(gates: Tensor, scale: Tensor, state: Tensor | None) -> tuple[Tensor, ...]:
