@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from adqc.arrays import (
     NumpyArray,
@@ -31,6 +32,7 @@ from adqc.engine.apply import apply_arrays, apply_chain, as_matrices, goes_at_on
 from adqc.engine.chain import Chain
 from adqc.engine.columns import Columns
 from adqc.engine.contract import as_halves, contract_arrays
+from adqc.engine.dense import goes_in_loops, multiply_inputs
 from adqc.engine.evolve import KEEP
 from adqc.engine.gate_loops import multiply_out, run_patches, run_windows
 from adqc.engine.join import Join, join_arrays, pull_join
@@ -156,6 +158,38 @@ def apply_at_once(
         return (apply_chain(inputs, wall.pieces_in_steps(chain, *stored), chain, rows),)
 
     return run_parts([Part(make, in_steps, (*_given(gates, scale, state), x))])[0]
+
+
+def linear_at_once(
+    wall: BrickWall, gates: Tensor, scale: Tensor, x: Tensor, bias: Tensor | None, state: Tensor | None = None
+) -> Tensor | None:
+    """What a linear layer makes of inputs, (batch, columns) -> (batch, rows), with the weight built; else as above."""
+    if wall.config.frequencies is not None or not goes_in_loops(x, scale, wall.shape[1], bias) or is_kept_elsewhere():
+        return None
+    part = find_part(wall, gates, scale, wall.config.route, state)
+    if part is None:
+        return None
+    count = len(part.tensors)
+    wanted = x.requires_grad, True, bias is not None and bias.requires_grad
+
+    def make(*given: NumpyArray) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:
+        (weight,), pull_weight = part.make(*given[:count])
+        inputs, *others = given[count:]
+        found, pull_found = multiply_inputs(inputs, weight, others[0] if others else None)
+
+        def pull(grads: Many) -> Sequence[NumpyArray | None]:
+            own, pulled, last = pull_found(grads[0], wanted)
+            assert pulled is not None, "always wanted"
+            return [*pull_weight([pulled]), own, *[last] * len(others)]
+
+        return (found,), pull
+
+    def in_steps(*given: Tensor) -> Sequence[Tensor]:
+        (weight,) = part.in_steps(*given[:count])
+        return (F.linear(given[count], weight, *given[count + 1 :]),)
+
+    tensors = (*part.tensors, x, *[bias] * (bias is not None))
+    return run_parts([Part(make, in_steps, tensors)])[0]
 
 
 def _find_program(chain: Chain, gates: Tensor, state: Tensor | None) -> Program | Columns | Train | Patches:

@@ -14,11 +14,17 @@ from typing import Any, TypeVar
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def compiled(function: _Function) -> _Function:
+def inlined(function: _Function) -> _Function:
+    """The same as :func:`compiled`, for a few steps that become part of what calls them."""
+    return compiled(function, inline=True)
+
+
+def compiled(function: _Function, *, inline: bool = False) -> _Function:
     """A function of arrays in row-major order and plain numbers that compiles itself, for each type of its arguments.
 
     Args:
         function: Loops over entries, in what numba knows of Python.
+        inline: Whether it becomes part of what calls it.
 
     Raises:
         RuntimeError: At a call, where numba's compiler is switched off.
@@ -35,7 +41,9 @@ def compiled(function: _Function) -> _Function:
                 f"NUMBA_DISABLE_JIT, or use route='gates'"
             )
         # Sums may be taken in any order, as a library's are; infinities and NaN stay what they are.
-        options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+        options: dict[str, Any] = {
+            "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}, "forceinline": inline
+        }  # fmt: skip
         linked = _link(function)
         try:
             made = numba.njit(cache=True, **options)(linked)

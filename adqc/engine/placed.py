@@ -13,13 +13,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adqc.arrays import NumpyArray
-from adqc.compiled import compiled
+from adqc.compiled import compiled, inlined
 from adqc.engine.arrange import Move
+from adqc.engine.block_loops import transpose
+from adqc.engine.product_kernels import multiply_eight_, multiply_four_, place_four
 from adqc.threads import WORK, find_team, split
-from adqc.vectors import count_entries, fill, load, plus, repeat, store, times_plus, total
+from adqc.vectors import count_entries, fill, load, plus, store
 
 # Bonds from which on a library's product is the faster one, though it is moved then.
 MOST_BONDS = 128
+# Rows that are taken together: of two vectors so many rows lie in the nearest cache, and what belongs to them.
+HIGH = 32
 
 
 class Places(NamedTuple):
@@ -29,6 +33,7 @@ class Places(NamedTuple):
         rows: For each row; added to what follows.
         vectors: For each vector of neighbouring columns.
         columns: The first column of each; where a run of columns does not fill vectors, its last two overlap.
+        overlaps: So many of its entries the vector ahead has as well.
         crop: (rows, vectors), which are kept; without rows where all are.
         kept: The shape in which they lie.
     """
@@ -36,6 +41,7 @@ class Places(NamedTuple):
     rows: NumpyArray
     vectors: NumpyArray
     columns: NumpyArray
+    overlaps: NumpyArray
     crop: NumpyArray
     kept: tuple[int, ...]
 
@@ -70,6 +76,7 @@ def find_places(
         return None
     starts = [*range(0, run - wide + 1, wide), *[run - wide] * (run % wide > 0)]
     begins = np.add.outer(np.arange(0, columns, run), starts).reshape(-1)
+    overlaps = np.maximum(0, np.append(-wide, begins[:-1]) + wide - begins)
     crop = np.zeros((0, len(begins)), np.bool_)
     if whole != kept:
         right, left = ends
@@ -78,7 +85,7 @@ def find_places(
         if (first != last).any():
             return None
         crop = first
-    return Places(down, across[begins], begins, crop, kept)
+    return Places(down, across[begins], begins, overlaps, crop, kept)
 
 
 def _fits(left: NumpyArray, right: NumpyArray, kept: tuple[int, ...]) -> NumpyArray:
@@ -108,60 +115,48 @@ def multiply_placed(left: NumpyArray, right: NumpyArray, places: Places) -> Nump
     found = np.empty(places.kept, left.dtype)
     team = find_team(left.size * right.shape[1] // WORK)
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
-    _multiply_(*team, left, right, found.reshape(-1), *places[:4], count_entries(left.itemsize))
+    _multiply_(*team, left, right, found.reshape(-1), *places[:-1], count_entries(left.itemsize))
     return found
 
 
 def pull_placed(grad: NumpyArray, left: NumpyArray, right: NumpyArray, places: Places) -> tuple[NumpyArray, NumpyArray]:
     """The gradients of both sides from that of what :func:`multiply_placed` has made."""
-    bonds, columns, wide = left.shape[1], right.shape[1], count_entries(left.itemsize)
-    missing = -bonds % 4, -columns % wide
-    if any(missing):
-        # With bonds in fours, and columns that fill vectors.
-        left, right = np.pad(left, ((0, 0), (0, missing[0]))), np.pad(right, [(0, some) for some in missing])
+    (rows, bonds), columns, wide = left.shape, right.shape[1], count_entries(left.itemsize)
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
-    team = find_team(left.size * right.shape[1] // WORK)
-    own, across = np.empty_like(left), np.empty_like(right)
-    _pull_(*team, np.ascontiguousarray(grad).reshape(-1), left, right, own, across, *places[:4], wide)
-    return own[:, :bonds], across[:bonds, :columns]
+    width = bonds + -bonds % wide
+    if bonds == width:
+        turned = transpose(right)
+    else:
+        # With bonds that fill vectors.
+        turned = np.zeros((columns, width), right.dtype)
+        turned[:, :bonds] = right.T
+    team = find_team(left.size * columns // WORK)
+    own, across = np.empty((rows, width), left.dtype), np.zeros_like(right)
+    _pull_(*team, np.ascontiguousarray(grad).reshape(-1), left, turned, own, across, *places[:-1], wide)
+    return own[:, :bonds], across
 
 
 @compiled
 def _multiply_(
-    addresses: Any, team: int, left: Any, right: Any, found: Any, rows: Any, vectors: Any, columns: Any, crop: Any,
-    wide: int,
+    addresses: Any, team: int, left: Any, right: Any, found: Any, rows: Any, vectors: Any, columns: Any, overlaps: Any,
+    crop: Any, wide: int,
 ) -> None:  # fmt: skip
     split(addresses, team, _multiply_part_, (left, _pack(right, columns, wide), found, rows, vectors, crop, wide))
 
 
 @compiled
 def _pack(right: Any, columns: Any, wide: int) -> Any:
-    """(k, n) -> (vectors, k, wide), flat: rows that are a power of two apart would take one another's place in the
-    cache."""
+    """(k, n) -> (pairs of vectors, k, 2 wide), flat: rows that are a power of two apart would take one another's place
+    in the cache."""
     bonds, flat = len(right), right.reshape(-1)
-    found = np.empty(len(columns) * bonds * wide, right.dtype)
-    for q in range(bonds):
-        to, line = q * wide, q * right.shape[1]
-        for u in range(len(columns)):
-            store(found, to, load(flat, line + columns[u]))
-            to += bonds * wide
+    found = np.empty((len(columns) + 1) // 2 * bonds * 2 * wide, right.dtype)
+    for u in range(len(columns)):
+        at, to = columns[u], u // 2 * bonds * 2 * wide + u % 2 * wide
+        for _ in range(bonds):
+            store(found, to, load(flat, at))
+            at += right.shape[1]
+            to += 2 * wide
     return found
-
-
-@compiled
-def _unpack_(parts: Any, found: Any, wide: int) -> None:
-    """The inverse of :func:`_pack` for all columns, of the sum of some."""
-    bonds, columns = found.shape
-    flat = found.reshape(-1)
-    for q in range(bonds):
-        at, to = q * wide, q * columns
-        while at < found.size:
-            own = load(parts[0], at)
-            for k in range(1, len(parts)):
-                own = plus(own, load(parts[k], at))
-            store(flat, to, own)
-            at += bonds * wide
-            to += wide
 
 
 @compiled
@@ -169,131 +164,142 @@ def _multiply_part_(
     left: Any, packed: Any, found: Any, rows: Any, vectors: Any, crop: Any, wide: int, _: Any, number: int, count: int
 ) -> None:
     size, bonds = left.shape
-    flat = left.reshape(-1)
-    zero = fill(left.dtype.type(0))
-    blocks, last = (size + 3) // 4, len(vectors) - 1
+    flat, last, whole = left.reshape(-1), len(vectors) - 1, len(crop) == 0
+    # Four rows' vectors of which only some are kept.
+    tile = np.empty(8 * wide, left.dtype)
+    # Of rows with few bonds more would take one another's place in the cache, where the product lies row by row.
+    high = min(HIGH, bonds + -bonds % 8)
+    blocks = (size + high - 1) // high
     for block in range(number * blocks // count, (number + 1) * blocks // count):
-        # The last row, and the last vector, may come several times.
-        i0 = 4 * block
-        i1, i2, i3 = min(i0 + 1, size - 1), min(i0 + 2, size - 1), min(i0 + 3, size - 1)
-        for u in range(0, last + 1, 2):
-            v = min(u + 1, last)
-            a0, a1, a2, a3, b0, b1, b2, b3 = zero, zero, zero, zero, zero, zero, zero, zero
-            x, y, q = u * bonds * wide, v * bonds * wide, 0
-            while q < bonds:
-                a, b = load(packed, x), load(packed, y)
-                g = repeat(flat, i0 * bonds + q)
-                a0, b0 = times_plus(g, a, a0), times_plus(g, b, b0)
-                g = repeat(flat, i1 * bonds + q)
-                a1, b1 = times_plus(g, a, a1), times_plus(g, b, b1)
-                g = repeat(flat, i2 * bonds + q)
-                a2, b2 = times_plus(g, a, a2), times_plus(g, b, b2)
-                g = repeat(flat, i3 * bonds + q)
-                a3, b3 = times_plus(g, a, a3), times_plus(g, b, b3)
-                x += wide
-                y += wide
-                q += 1
-            whole = len(crop) == 0
-            if whole or crop[i0, u]:
-                store(found, rows[i0] + vectors[u], a0)
-            if whole or crop[i0, v]:
-                store(found, rows[i0] + vectors[v], b0)
-            if whole or crop[i1, u]:
-                store(found, rows[i1] + vectors[u], a1)
-            if whole or crop[i1, v]:
-                store(found, rows[i1] + vectors[v], b1)
-            if whole or crop[i2, u]:
-                store(found, rows[i2] + vectors[u], a2)
-            if whole or crop[i2, v]:
-                store(found, rows[i2] + vectors[v], b2)
-            if whole or crop[i3, u]:
-                store(found, rows[i3] + vectors[u], a3)
-            if whole or crop[i3, v]:
-                store(found, rows[i3] + vectors[v], b3)
+        end = min((block + 1) * high, size)
+        for pair in range(last // 2 + 1):
+            # Of an odd number the last vector twice.
+            u, v = 2 * pair, min(2 * pair + 1, last)
+            at, gap, apart = pair * bonds * 2 * wide, (v - u) * wide, vectors[v] - vectors[u]
+            for row in range(block * high, end, 4):
+                four, (i0, i1, i2, i3) = place_four(0, bonds, row, end), place_four(0, 1, row, end)
+                if whole or _are_all(crop, row, end, u, v):
+                    to = rows[i0] + vectors[u], rows[i1] + vectors[u], rows[i2] + vectors[u], rows[i3] + vectors[u]
+                    multiply_four_(flat, four, 1, packed, at, gap, 2 * wide, bonds, found, to, apart, False)
+                    continue
+                to = 0, 2 * wide, 4 * wide, 6 * wide
+                multiply_four_(flat, four, 1, packed, at, gap, 2 * wide, bonds, tile, to, wide, False)
+                for k in range(row, min(row + 4, end)):
+                    if crop[k, u]:
+                        store(found, rows[k] + vectors[u], load(tile, (k - row) * 2 * wide))
+                    if crop[k, v]:
+                        store(found, rows[k] + vectors[v], load(tile, (k - row) * 2 * wide + wide))
+
+
+@inlined
+def _are_all(crop: Any, row: int, end: int, u: int, v: int) -> bool:
+    """Whether two vectors of four rows are kept."""
+    found = True
+    for k in range(row, min(row + 4, end)):
+        found &= crop[k, u] & crop[k, v]
+    return found
 
 
 @compiled
 def _pull_(
-    addresses: Any, team: int, grad: Any, left: Any, right: Any, left_grad: Any, right_grad: Any, rows: Any,
-    vectors: Any, columns: Any, crop: Any, wide: int,
+    addresses: Any, team: int, grad: Any, left: Any, turned: Any, left_grad: Any, right_grad: Any, rows: Any,
+    vectors: Any, columns: Any, overlaps: Any, crop: Any, wide: int,
 ) -> None:  # fmt: skip
-    parts = np.zeros((team, right.size), right.dtype)
-    packed = _pack(right, np.arange(0, right.shape[1], wide), wide)
-    given = grad, left, packed, left_grad, parts, rows, vectors, columns, crop, wide
+    bonds, (size, length) = left.shape[1], right_grad.shape
+    team = min(team, (len(left) + HIGH - 1) // HIGH)
+    parts = np.empty((team, (len(vectors) + 1) // 2 * bonds * 2 * wide), left.dtype)
+    given = grad, left, turned, left_grad, parts, rows, vectors, columns, overlaps, crop, wide
     split(addresses, team, _pull_part_, given)
-    _unpack_(parts, right_grad, wide)
+    flat = right_grad.reshape(-1)
+    for u in range(len(vectors)):
+        at, to = u // 2 * bonds * 2 * wide + u % 2 * wide, columns[u]
+        for _ in range(size):
+            own = load(parts[0], at)
+            for k in range(1, len(parts)):
+                own = plus(own, load(parts[k], at))
+            # Where two vectors overlap, one of them has zeros.
+            store(flat, to, own if overlaps[u] == 0 else plus(own, load(flat, to)))
+            at += 2 * wide
+            to += length
 
 
 @compiled
 def _pull_part_(
-    grad: Any, left: Any, packed: Any, left_grad: Any, parts: Any, rows: Any, vectors: Any, begins: Any, crop: Any,
-    wide: int, _: Any, number: int, count: int,
+    grad: Any, left: Any, turned: Any, left_grad: Any, parts: Any, rows: Any, vectors: Any, columns: Any, overlaps: Any,
+    crop: Any, wide: int, _: Any, number: int, count: int,
 ) -> None:  # fmt: skip
-    size, bonds = left.shape
-    columns, flat, own = len(packed) // bonds, left.reshape(-1), parts[number]
-    zero = fill(left.dtype.type(0))
-    # What four rows are given, in the order of the columns; zeros where there are no such rows or nothing is kept.
-    lines = np.zeros((4, columns), grad.dtype)
-    g0, g1, g2, g3 = lines[0], lines[1], lines[2], lines[3]
-    blocks = (size + 3) // 4
-    for block in range(number * blocks // count, (number + 1) * blocks // count):
-        first = 4 * block
-        for k in range(4):
-            line, row = lines[k], first + k
-            if row >= size or len(crop) > 0:
-                line[:] = 0
-            if row < size:
-                for u in range(len(vectors)):
-                    if len(crop) == 0 or crop[row, u]:
-                        store(line, begins[u], load(grad, rows[row] + vectors[u]))
-        q = 0
-        while q < bonds:
-            s00, s01, s02, s03, s10, s11, s12, s13 = zero, zero, zero, zero, zero, zero, zero, zero
-            s20, s21, s22, s23, s30, s31, s32, s33 = zero, zero, zero, zero, zero, zero, zero, zero
-            x, j = q * wide, 0
-            while j < columns:
-                a, b, c, d = load(g0, j), load(g1, j), load(g2, j), load(g3, j)
-                e = load(packed, x)
-                s00, s10 = times_plus(a, e, s00), times_plus(b, e, s10)
-                s20, s30 = times_plus(c, e, s20), times_plus(d, e, s30)
-                e = load(packed, x + wide)
-                s01, s11 = times_plus(a, e, s01), times_plus(b, e, s11)
-                s21, s31 = times_plus(c, e, s21), times_plus(d, e, s31)
-                e = load(packed, x + 2 * wide)
-                s02, s12 = times_plus(a, e, s02), times_plus(b, e, s12)
-                s22, s32 = times_plus(c, e, s22), times_plus(d, e, s32)
-                e = load(packed, x + 3 * wide)
-                s03, s13 = times_plus(a, e, s03), times_plus(b, e, s13)
-                s23, s33 = times_plus(c, e, s23), times_plus(d, e, s33)
-                x += bonds * wide
-                j += wide
-            for k in range(min(4, size - first)):
-                if k == 0:
-                    t0, t1, t2, t3 = total(s00), total(s01), total(s02), total(s03)
-                elif k == 1:
-                    t0, t1, t2, t3 = total(s10), total(s11), total(s12), total(s13)
-                elif k == 2:
-                    t0, t1, t2, t3 = total(s20), total(s21), total(s22), total(s23)
-                else:
-                    t0, t1, t2, t3 = total(s30), total(s31), total(s32), total(s33)
-                left_grad[first + k, q] = t0
-                left_grad[first + k, q + 1] = t1
-                left_grad[first + k, q + 2] = t2
-                left_grad[first + k, q + 3] = t3
-            q += 4
-        i0 = first * bonds
-        # Of rows that are not there the gradient is zero.
-        i1, i2 = min(first + 1, size - 1) * bonds, min(first + 2, size - 1) * bonds
-        i3 = min(first + 3, size - 1) * bonds
-        x, j = 0, 0
-        while j < columns:
-            a, b, c, d = load(g0, j), load(g1, j), load(g2, j), load(g3, j)
-            q = 0
-            while q < bonds:
-                e = times_plus(a, repeat(flat, i0 + q), load(own, x))
-                e = times_plus(b, repeat(flat, i1 + q), e)
-                e = times_plus(c, repeat(flat, i2 + q), e)
-                store(own, x, times_plus(d, repeat(flat, i3 + q), e))
-                x += wide
-                q += 1
-            j += wide
+    (size, bonds), width = left.shape, turned.shape[1]
+    flat, theirs, into, own = left.reshape(-1), turned.reshape(-1), left_grad.reshape(-1), parts[number]
+    # Two vectors of some rows' gradients.
+    tile = np.empty(HIGH * 2 * wide, left.dtype)
+    blocks, last = (size + HIGH - 1) // HIGH, len(vectors) - 1
+    begin = number * blocks // count
+    for block in range(begin, (number + 1) * blocks // count):
+        first, end = block * HIGH, min((block + 1) * HIGH, size)
+        for pair in range(last // 2 + 1):
+            u, v = 2 * pair, min(2 * pair + 1, last)
+            for half in range(2):
+                _read_(tile, half * wide, grad, rows, vectors, overlaps, crop, first, end, 2 * pair + half, wide)
+            joint = columns[v] == columns[u] + wide
+            for half in range(1 if joint or u == v else 2):
+                at, shared = columns[v if half else u] * width, 2 * wide if joint else wide
+                _pull_rows_(
+                    tile,
+                    half * wide,
+                    theirs,
+                    at,
+                    width,
+                    shared,
+                    into,
+                    first * width,
+                    end - first,
+                    pair + half > 0,
+                    wide,
+                )
+            for q in range(0, bonds, 4):
+                four, to = (
+                    place_four(first * bonds, 1, q, bonds),
+                    place_four(pair * bonds * 2 * wide, 2 * wide, q, bonds),
+                )
+                multiply_four_(flat, four, bonds, tile, 0, wide, 2 * wide, end - first, own, to, wide, block > begin)
+
+
+@inlined
+def _read_(
+    tile: Any, at: int, grad: Any, rows: Any, vectors: Any, overlaps: Any, crop: Any, first: int, end: int, u: int,
+    wide: int,
+) -> None:  # fmt: skip
+    """A vector of some rows' gradients; zeros where there is none, where nothing is kept, and where another vector has
+    the same entry."""
+    zero = fill(grad.dtype.type(0))
+    for row in range(first, end):
+        if u < len(vectors) and (len(crop) == 0 or crop[row, u]):
+            store(tile, at, load(grad, rows[row] + vectors[u]))
+            for j in range(overlaps[u]):
+                tile[at + j] = 0
+        else:
+            store(tile, at, zero)
+        at += 2 * wide
+
+
+@inlined
+def _pull_rows_(
+    tile: Any, at: int, right: Any, begin: int, width: int, shared: int, found: Any, to: int, rows: int, more: bool,
+    wide: int,
+) -> None:  # fmt: skip
+    """Add a tile's rows, or a part of each, times the bonds of its columns to the gradients of the left side."""
+    line, bond = 2 * wide, 0
+    while bond + wide < width:
+        for row in range(0, rows, 4):
+            four, place = place_four(at, line, row, rows), place_four(to + bond, width, row, rows)
+            multiply_four_(tile, four, 1, right, begin + bond, wide, width, shared, found, place, wide, more)
+        bond += 2 * wide
+    if bond < width:
+        for row in range(0, rows, 8):
+            # Of the last rows some come twice, if there are no more than four all of them.
+            other = min(row + 4, rows - 1)
+            multiply_eight_(
+                tile, place_four(at, line, row, rows), place_four(at, line, other, rows),
+                right, begin + bond, width, shared,
+                found, place_four(to + bond, width, row, rows), place_four(to + bond, width, other, rows), more,
+            )  # fmt: skip
