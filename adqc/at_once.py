@@ -163,33 +163,33 @@ def apply_at_once(
 def linear_at_once(
     wall: BrickWall, gates: Tensor, scale: Tensor, x: Tensor, bias: Tensor | None, state: Tensor | None = None
 ) -> Tensor | None:
-    """What a linear layer makes of inputs, (batch, columns) -> (batch, rows), with the weight built; else as above."""
-    if wall.config.frequencies is not None or not goes_in_loops(x, scale, wall.shape[1], bias) or is_kept_elsewhere():
+    """What a linear layer makes of inputs, (batch, columns) -> (batch, rows), with its weight; else as above."""
+    if wall.config.frequencies is not None or not goes_in_loops(x, wall.shape[1], (scale, bias)) or is_kept_elsewhere():
         return None
     part = find_part(wall, gates, scale, wall.config.route, state)
     if part is None:
         return None
-    count = len(part.tensors)
-    wanted = x.requires_grad, True, bias is not None and bias.requires_grad
+    count, own = len(part.tensors), part
+    trained = any(tensor.requires_grad for tensor in part.tensors)
+    wanted = x.requires_grad, trained, bias is not None and bias.requires_grad
 
     def make(*given: NumpyArray) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:
-        (weight,), pull_weight = part.make(*given[:count])
+        (weight,), pull_weight = own.make(*given[:count])
         inputs, *others = given[count:]
         found, pull_found = multiply_inputs(inputs, weight, others[0] if others else None)
 
         def pull(grads: Many) -> Sequence[NumpyArray | None]:
-            own, pulled, last = pull_found(grads[0], wanted)
-            assert pulled is not None, "always wanted"
-            return [*pull_weight([pulled]), own, *[last] * len(others)]
+            first, pulled, last = pull_found(grads[0], wanted)
+            stored = [None] * count if pulled is None else pull_weight([pulled])
+            return [*stored, first, *[last] * len(others)]
 
         return (found,), pull
 
     def in_steps(*given: Tensor) -> Sequence[Tensor]:
-        (weight,) = part.in_steps(*given[:count])
+        (weight,) = own.in_steps(*given[:count])
         return (F.linear(given[count], weight, *given[count + 1 :]),)
 
-    tensors = (*part.tensors, x, *[bias] * (bias is not None))
-    return run_parts([Part(make, in_steps, tensors)])[0]
+    return run_parts([Part(make, in_steps, (*part.tensors, x, *([] if bias is None else [bias])))])[0]
 
 
 def _find_program(chain: Chain, gates: Tensor, state: Tensor | None) -> Program | Columns | Train | Patches:

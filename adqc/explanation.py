@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from adqc.brickwall import BrickWall
 from adqc.engine import describe_route
 from adqc.matrix_free import (
+    built_linear,
     choose,
     find_chain,
     goes_in_loops,
@@ -182,13 +183,14 @@ def _measure(
 
 
 def _built(layer: Any, x: Tensor) -> Tensor:
-    """torch's own forward with the weight."""
+    """The layer's forward with the weight."""
     if isinstance(layer, nn.Linear):
-        return torch.nn.functional.linear(x, layer.weight, layer.bias)
+        found = built_linear(layer, x)
+        return torch.nn.functional.linear(x, layer.weight, layer.bias) if found is None else found
     if isinstance(layer, nn.Embedding):
         return torch.nn.functional.embedding(x, layer.weight, layer.padding_idx)
-    found: Tensor = layer._conv_forward(x, layer.weight, layer.bias)
-    return found
+    convolved: Tensor = layer._conv_forward(x, layer.weight, layer.bias)
+    return convolved
 
 
 def median_seconds(run: Callable[[], object], device: torch.device, *, budget: float = 0.2) -> float:

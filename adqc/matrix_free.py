@@ -15,10 +15,9 @@ from adqc.at_once import apply_at_once, linear_at_once
 from adqc.brickwall import BrickWall
 from adqc.constants import plans
 from adqc.cosine import to_cosines, turning_seconds
-from adqc.engine import cost
+from adqc.engine import cost, dense
 from adqc.engine.apply import apply_chain, look_up
 from adqc.engine.chain import Chain, make_chain
-from adqc.engine.dense import linear as multiply
 from adqc.engine.materialise import make_plan
 from adqc.geometry import Layout, Wiring
 from adqc.kept import keep, keeps
@@ -149,7 +148,9 @@ def linear(layer: Any, x: Tensor) -> Tensor | None:
     batch = x.numel() // x.shape[-1]
     chain = _choose(layer, batch, "linear") if batch else None
     if chain is None:
-        return turned_linear(layer, x) if batch and _turns(layer, x, batch) else built_linear(layer, x)
+        if not batch:
+            return None
+        return turned_linear(layer, x) if _turns(layer, x, batch) else built_linear(layer, x)
     y = None
     if not (keeps(layer) or _is_cast(x)):
         y = apply_at_once(wall, wall.gates, wall.scale, chain, x.reshape(batch, -1), wall.state)
@@ -164,17 +165,6 @@ def linear(layer: Any, x: Tensor) -> Tensor | None:
     return y if x.dim() == 2 else y.reshape(*x.shape[:-1], wall.shape[0])
 
 
-def built_linear(layer: Any, x: Tensor) -> Tensor | None:
-    wall: BrickWall = layer.circuit
-    if _is_cast(x):
-        return None
-    if not (keeps(layer) or wall.is_ready()):
-        y = linear_at_once(wall, wall.gates, wall.scale, x, layer.bias, wall.state)
-        if y is not None:
-            return y
-    return multiply(x, layer.weight, layer.bias)
-
-
 def turned_linear(layer: Any, x: Tensor) -> Tensor:
     """The output of a linear layer whose input is turned into coefficients of cosines, not its weight from them."""
     wall: BrickWall = layer.circuit
@@ -182,8 +172,20 @@ def turned_linear(layer: Any, x: Tensor) -> Tensor:
     assert frequencies is not None, "asked of layers in the cosine basis only"
     (weight,) = keep(layer, "coefficients", lambda: (wall.coefficients(),))
     seen = to_cosines(x.reshape(-1, *axes[1:]), (0, *frequencies[1:]))
-    y = multiply(seen.flatten(1), weight.flatten(1), layer.bias)
+    y = dense.linear(seen.flatten(1), weight.flatten(1), layer.bias)
     return y if x.dim() == 2 else y.reshape(*x.shape[:-1], wall.shape[0])
+
+
+def built_linear(layer: Any, x: Tensor) -> Tensor | None:
+    """The output of a linear layer that builds its weight; None where autocast has a say in it."""
+    wall: BrickWall = layer.circuit
+    if _is_cast(x):
+        return None
+    if not (keeps(layer) or wall.is_ready()):
+        y = linear_at_once(wall, wall.gates, wall.scale, x.reshape(-1, x.shape[-1]), layer.bias, wall.state)
+        if y is not None:
+            return y if x.dim() == 2 else y.reshape(*x.shape[:-1], wall.shape[0])
+    return dense.linear(x, layer.weight, layer.bias)
 
 
 def _turns(layer: Any, x: Tensor, batch: int) -> bool:

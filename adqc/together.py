@@ -104,7 +104,8 @@ class _Circuits:
             # Parts of a model may have been moved or converted since.
             if len({(wall.scale.dtype, wall.scale.device) for wall in walls}) == 1:
                 _generate_alike(walls)
-        _generate_one_by_one(self.single)
+        if len(self.single) > 1:
+            _generate_one_by_one(self.single)
 
     def let_go(self, model: nn.Module, inputs: Any, output: Any) -> None:
         """Behind it, whether it has raised an error or not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,27 +14,25 @@ from adqc.arrays import NumpyArray, as_array, is_kept_elsewhere, is_plain, is_tr
 from adqc.engine import block_loops
 from adqc.vectors import count_entries
 
-# The gradients of inputs, weight and bias, None where they are not wanted, from that of the outputs.
-PullInputs = Callable[..., tuple[NumpyArray | None, NumpyArray | None, NumpyArray | None]]
+# The gradients of inputs, weight and bias, None for those that are not wanted, from that of the outputs.
+PullInputs = Callable[[NumpyArray, Sequence[bool]], Sequence[NumpyArray | None]]
 
 
-def goes_in_loops(x: Tensor, weight: Tensor, columns: int, bias: Tensor | None = None) -> bool:
-    """Whether compiled loops may take inputs, (batch, columns), for a weight of ``weight``'s kind.
+def goes_in_loops(x: Tensor, columns: int, others: Sequence[Tensor | None]) -> bool:
+    """Whether compiled loops may multiply inputs, (batch, columns), by a weight.
 
     Args:
         x: The inputs.
-        weight: The weight, or anything in its dtype and on its device.
-        columns: How many columns it has.
-        bias: What is added.
+        columns: How many columns the weight has.
+        others: Tensors that must be of the same kind as the inputs; None for one that is not there.
     """
-    if x.dtype not in (torch.float32, torch.float64) or x.device.type != "cpu" or is_traced():
+    if x.dim() != 2 or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or is_traced():
         return False
-    # Fewer do not fill a vector, and of fewer inputs than that the weight is read, not multiplied.
-    least = count_entries(x.element_size())
-    if columns < least or x.shape[-1] != columns or x.dim() != 2 or len(x) < least:
+    # Fewer columns do not fill a vector; for fewer inputs the weight would be read and turned, and hardly multiplied.
+    if x.shape[1] != columns or min(x.shape) < count_entries(x.element_size()):
         return False
-    others = (weight,) if bias is None else (weight, bias)
-    return is_plain(x) and all(is_plain(one) and one.dtype == x.dtype and one.device == x.device for one in others)
+    there = (x, *(one for one in others if one is not None))
+    return all(is_plain(one) and one.dtype == x.dtype and one.device == x.device for one in there)
 
 
 def multiply_inputs(x: NumpyArray, weight: NumpyArray, bias: NumpyArray | None) -> tuple[NumpyArray, PullInputs]:
@@ -46,47 +44,49 @@ def multiply_inputs(x: NumpyArray, weight: NumpyArray, bias: NumpyArray | None) 
         bias: (rows,).
 
     Returns:
-        (batch, rows); and a function of its gradient and of which of the three gradients are wanted.
+        (batch, rows); and a function of its gradient, and of whether those of inputs, weight and bias are wanted.
     """
-    found = block_loops.add_up(x[None], weight[None], start=bias)
 
-    def pull(
-        grad: NumpyArray, wanted: tuple[bool, bool, bool]
-    ) -> tuple[NumpyArray | None, NumpyArray | None, NumpyArray | None]:
-        own = pulled = None
-        if wanted[0]:
-            own = np.empty_like(x[None])
+    def pull(grad: NumpyArray, wanted: Sequence[bool]) -> Sequence[NumpyArray | None]:
+        own = np.empty((1, *x.shape), x.dtype) if wanted[0] else None
+        pulled = np.empty((1, *weight.shape), x.dtype) if wanted[1] else None
+        if own is not None:
             block_loops.spread(grad, weight[None], own)
-            own = own[0]
-        if wanted[1]:
-            pulled = np.empty_like(weight[None])
+        if pulled is not None:
             block_loops.spread(block_loops.transpose(grad), x[None], pulled)
-            pulled = pulled[0]
-        return own, pulled, grad.sum(0) if wanted[2] else None
+        return [
+            None if own is None else own[0], None if pulled is None else pulled[0], grad.sum(0) if wanted[2] else None
+        ]  # fmt: skip
 
-    return found, pull
+    return block_loops.add_up(x[None], weight[None], start=bias), pull
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """As torch's, in loops where these may be used."""
-    if not goes_in_loops(x, weight, weight.shape[1], bias) or is_kept_elsewhere():
+    """As torch's, in compiled loops where these may be used."""
+    flat = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
+    if not goes_in_loops(flat, weight.shape[1], (weight, bias)) or is_kept_elsewhere():
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled():
-        found: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-        return found
-    made, _ = multiply_inputs(as_array(x), as_array(weight), None if bias is None else as_array(bias))
-    return torch.from_numpy(made)
+        found: Tensor = _Linear.apply(flat, weight, bias)  # type: ignore[no-untyped-call]
+    else:
+        found = torch.from_numpy(_multiply(flat, weight, bias)[0])
+    return found if x.dim() == 2 else found.reshape(*x.shape[:-1], -1)
+
+
+def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[NumpyArray, PullInputs]:
+    return multiply_inputs(as_array(x), as_array(weight), None if bias is None else as_array(bias))
 
 
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        made, ctx.pull = multiply_inputs(as_array(x), as_array(weight), None if bias is None else as_array(bias))
-        return torch.from_numpy(made)
+        found, ctx.pull = _multiply(x, weight, bias)
+        return torch.from_numpy(found)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        # Also asks whether somebody has written into them since.
         x, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         if torch.is_grad_enabled() or not is_plain(grad):
@@ -96,5 +96,4 @@ class _Linear(torch.autograd.Function):
                 grad.mT @ x if wanted[1] else None,
                 grad.sum(-2) if wanted[2] else None,
             )
-        found = ctx.pull(as_array(grad), wanted)
-        return tuple(None if one is None else torch.from_numpy(one) for one in found)
+        return tuple(None if one is None else torch.from_numpy(one) for one in ctx.pull(as_array(grad), wanted))
