@@ -13,6 +13,13 @@ def draw(*shape, seed=0, dtype=np.float64):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 
+def spoil_memory():
+    """Memory that is given out next holds no numbers, rather than zeros; what is returned keeps it from going back to
+    the system."""
+    arrays = [np.full(2**power, 255, np.uint8) for power in range(16, 6, -1) for _ in range(2 ** (22 - power))]
+    return arrays[len(arrays) // 2]
+
+
 # Bits of the product as they lie, of its rows first, and in the order that they shall have.
 INTERLEAVED = [0, 1, 5, 6, 2, 3, 4, 7, 8, 9, 10]
 CASES = [
@@ -24,6 +31,7 @@ CASES = [
     (16, 128, INTERLEAVED, (32, 64), (29, 64)),
     # Runs, and all columns, that do not fill vectors.
     (5, 50, None, (250,), (250,)),
+    (75, 48, None, (75, 48), (75, 48)),
     (12, 150, ((4, 3, 3, 50), (0, 2, 1, 3)), (12, 150), (12, 150)),
     (12, 150, ((4, 3, 3, 50), (0, 2, 1, 3)), (12, 3, 50), (10, 3, 50)),
     (16, 128, INTERLEAVED, (32, 64), (32, 48)),
@@ -39,7 +47,7 @@ def make_move(bits):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("bonds", [1, 6, 12])
+@pytest.mark.parametrize("bonds", [1, 6, 12, 20])
 @pytest.mark.parametrize(("rows", "columns", "bits", "whole", "kept"), CASES)
 def test_entries_are_where_a_move_puts_them(team, rows, columns, bits, whole, kept, bonds, dtype):
     move = make_move(bits)
@@ -55,6 +63,21 @@ def test_entries_are_where_a_move_puts_them(team, rows, columns, bits, whole, ke
         np.testing.assert_allclose(own, due, **near)
     # Neither side in one stretch.
     np.testing.assert_allclose(multiply_placed(left[:, ::-1], right[::-1], places), found, **near)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [40, 48, 50])
+def test_what_memory_held_before_does_not_matter(team, columns, dtype):
+    places = find_places(37, columns, None, (37, columns), (37, columns), np.dtype(dtype).itemsize)
+    left, right = draw(37, 6, dtype=dtype), draw(6, columns, seed=1, dtype=dtype)
+    grad = draw(37, columns, seed=2, dtype=dtype)
+    results = []
+    for _ in range(2):
+        results.append((multiply_placed(left, right, places), *pull_placed(grad, left, right, places)))
+        kept = spoil_memory()
+        assert len(kept)
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,9 @@ import numpy as np
 from adqc.arrays import NumpyArray
 from adqc.compiled import compiled, inlined
 from adqc.engine.arrange import Move
-from adqc.engine.block_loops import transpose
-from adqc.engine.product_kernels import multiply_eight_, multiply_four_, place_four
+from adqc.engine.product_kernels import multiply_four_, place_four
 from adqc.threads import WORK, find_team, split
-from adqc.vectors import count_entries, fill, load, plus, store
+from adqc.vectors import count_entries, fill, load, plus, store, transpose_
 
 # Bonds from which on a library's product is the faster one, though it is moved then.
 MOST_BONDS = 128
@@ -121,19 +120,11 @@ def multiply_placed(left: NumpyArray, right: NumpyArray, places: Places) -> Nump
 
 def pull_placed(grad: NumpyArray, left: NumpyArray, right: NumpyArray, places: Places) -> tuple[NumpyArray, NumpyArray]:
     """The gradients of both sides from that of what :func:`multiply_placed` has made."""
-    (rows, bonds), columns, wide = left.shape, right.shape[1], count_entries(left.itemsize)
+    team, wide = find_team(left.size * right.shape[1] // WORK), count_entries(left.itemsize)
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
-    width = bonds + -bonds % wide
-    if bonds == width:
-        turned = transpose(right)
-    else:
-        # With bonds that fill vectors.
-        turned = np.zeros((columns, width), right.dtype)
-        turned[:, :bonds] = right.T
-    team = find_team(left.size * columns // WORK)
-    own, across = np.empty((rows, width), left.dtype), np.zeros_like(right)
-    _pull_(*team, np.ascontiguousarray(grad).reshape(-1), left, turned, own, across, *places[:-1], wide)
-    return own[:, :bonds], across
+    own, across = np.empty_like(left), np.zeros_like(right)
+    _pull_(*team, np.ascontiguousarray(grad).reshape(-1), left, right, own, across, *places[:-1], wide)
+    return own, across
 
 
 @compiled
@@ -150,6 +141,9 @@ def _pack(right: Any, columns: Any, wide: int) -> Any:
     in the cache."""
     bonds, flat = len(right), right.reshape(-1)
     found = np.empty((len(columns) + 1) // 2 * bonds * 2 * wide, right.dtype)
+    if len(columns) % 2:
+        # Of a last pair one vector is there alone.
+        found[-bonds * 2 * wide :] = 0
     for u in range(len(columns)):
         at, to = columns[u], u // 2 * bonds * 2 * wide + u % 2 * wide
         for _ in range(bonds):
@@ -202,18 +196,18 @@ def _are_all(crop: Any, row: int, end: int, u: int, v: int) -> bool:
 
 @compiled
 def _pull_(
-    addresses: Any, team: int, grad: Any, left: Any, turned: Any, left_grad: Any, right_grad: Any, rows: Any,
+    addresses: Any, team: int, grad: Any, left: Any, right: Any, left_grad: Any, right_grad: Any, rows: Any,
     vectors: Any, columns: Any, overlaps: Any, crop: Any, wide: int,
 ) -> None:  # fmt: skip
-    bonds, (size, length) = left.shape[1], right_grad.shape
+    packed = _pack(right, columns, wide)
     team = min(team, (len(left) + HIGH - 1) // HIGH)
-    parts = np.empty((team, (len(vectors) + 1) // 2 * bonds * 2 * wide), left.dtype)
-    given = grad, left, turned, left_grad, parts, rows, vectors, columns, overlaps, crop, wide
+    parts = np.empty((team, len(packed)), left.dtype)
+    given = grad, left, packed, left_grad, parts, rows, vectors, overlaps, crop, wide
     split(addresses, team, _pull_part_, given)
-    flat = right_grad.reshape(-1)
+    (bonds, length), flat = right_grad.shape, right_grad.reshape(-1)
     for u in range(len(vectors)):
         at, to = u // 2 * bonds * 2 * wide + u % 2 * wide, columns[u]
-        for _ in range(size):
+        for _ in range(bonds):
             own = load(parts[0], at)
             for k in range(1, len(parts)):
                 own = plus(own, load(parts[k], at))
@@ -225,43 +219,33 @@ def _pull_(
 
 @compiled
 def _pull_part_(
-    grad: Any, left: Any, turned: Any, left_grad: Any, parts: Any, rows: Any, vectors: Any, columns: Any, overlaps: Any,
-    crop: Any, wide: int, _: Any, number: int, count: int,
+    grad: Any, left: Any, packed: Any, left_grad: Any, parts: Any, rows: Any, vectors: Any, overlaps: Any, crop: Any,
+    wide: int, _: Any, number: int, count: int,
 ) -> None:  # fmt: skip
-    (size, bonds), width = left.shape, turned.shape[1]
-    flat, theirs, into, own = left.reshape(-1), turned.reshape(-1), left_grad.reshape(-1), parts[number]
-    # Two vectors of some rows' gradients.
-    tile = np.empty(HIGH * 2 * wide, left.dtype)
-    blocks, last = (size + HIGH - 1) // HIGH, len(vectors) - 1
+    (size, bonds), flat, own, line = left.shape, left.reshape(-1), parts[number], 2 * wide
+    # Two vectors of some rows' gradients, the same transposed, and for each bond the sums of these rows.
+    tile, turned = np.zeros(HIGH * line, left.dtype), np.empty(line * HIGH, left.dtype)
+    sums = np.empty(bonds * HIGH, left.dtype)
+    blocks, pairs = (size + HIGH - 1) // HIGH, (len(vectors) + 1) // 2
     begin = number * blocks // count
     for block in range(begin, (number + 1) * blocks // count):
         first, end = block * HIGH, min((block + 1) * HIGH, size)
-        for pair in range(last // 2 + 1):
-            u, v = 2 * pair, min(2 * pair + 1, last)
+        for pair in range(pairs):
             for half in range(2):
                 _read_(tile, half * wide, grad, rows, vectors, overlaps, crop, first, end, 2 * pair + half, wide)
-            joint = columns[v] == columns[u] + wide
-            for half in range(1 if joint or u == v else 2):
-                at, shared = columns[v if half else u] * width, 2 * wide if joint else wide
-                _pull_rows_(
-                    tile,
-                    half * wide,
-                    theirs,
-                    at,
-                    width,
-                    shared,
-                    into,
-                    first * width,
-                    end - first,
-                    pair + half > 0,
-                    wide,
-                )
+                for row in range(0, HIGH, wide):
+                    transpose_(tile, row * line + half * wide, line, turned, half * wide * HIGH + row, HIGH)
+            at = pair * bonds * line
             for q in range(0, bonds, 4):
-                four, to = (
-                    place_four(first * bonds, 1, q, bonds),
-                    place_four(pair * bonds * 2 * wide, 2 * wide, q, bonds),
-                )
-                multiply_four_(flat, four, bonds, tile, 0, wide, 2 * wide, end - first, own, to, wide, block > begin)
+                four = place_four(at, line, q, bonds)
+                for row in range(0, HIGH, line):
+                    to = place_four(row, HIGH, q, bonds)
+                    multiply_four_(packed, four, 1, turned, row, wide, HIGH, line, sums, to, wide, pair > 0)
+                above = place_four(first * bonds, 1, q, bonds)
+                multiply_four_(flat, above, bonds, tile, 0, wide, line, end - first, own, four, wide, block > begin)
+        for row in range(first, end):
+            for q in range(bonds):
+                left_grad[row, q] = sums[q * HIGH + row - first]
 
 
 @inlined
@@ -280,26 +264,3 @@ def _read_(
         else:
             store(tile, at, zero)
         at += 2 * wide
-
-
-@inlined
-def _pull_rows_(
-    tile: Any, at: int, right: Any, begin: int, width: int, shared: int, found: Any, to: int, rows: int, more: bool,
-    wide: int,
-) -> None:  # fmt: skip
-    """Add a tile's rows, or a part of each, times the bonds of its columns to the gradients of the left side."""
-    line, bond = 2 * wide, 0
-    while bond + wide < width:
-        for row in range(0, rows, 4):
-            four, place = place_four(at, line, row, rows), place_four(to + bond, width, row, rows)
-            multiply_four_(tile, four, 1, right, begin + bond, wide, width, shared, found, place, wide, more)
-        bond += 2 * wide
-    if bond < width:
-        for row in range(0, rows, 8):
-            # Of the last rows some come twice, if there are no more than four all of them.
-            other = min(row + 4, rows - 1)
-            multiply_eight_(
-                tile, place_four(at, line, row, rows), place_four(at, line, other, rows),
-                right, begin + bond, width, shared,
-                found, place_four(to + bond, width, row, rows), place_four(to + bond, width, other, rows), more,
-            )  # fmt: skip

@@ -1,7 +1,7 @@
 """Rows times vectors of neighbouring columns: the innermost loops of products.
 
-Where something lies is told by its place in a flat array. Four rows times two vectors, or eight times one, are as many
-sums as keep a core busy.
+Where something lies is told by its place in a flat array. Four rows times two vectors are as many sums as keep a core
+busy.
 """
 
 from __future__ import annotations
@@ -75,38 +75,3 @@ def multiply_four_(
     store(found, p1 + apart, b1)
     store(found, p2 + apart, b2)
     store(found, p3 + apart, b3)
-
-
-@inlined
-def multiply_eight_(
-    left: Any, four: Any, others: Any, right: Any, begin: int, jump: int, shared: int, found: Any, to: Any, behind: Any,
-    more: bool,
-) -> None:  # fmt: skip
-    """Eight rows times one vector; arguments as of :func:`multiply_four_`, ``others`` and ``behind`` those of the last
-    four rows."""
-    r0, r1, r2, r3 = four
-    r4, r5, r6, r7 = others
-    p0, p1, p2, p3 = to
-    p4, p5, p6, p7 = behind
-    zero = fill(left.dtype.type(0))
-    a0, a1, a2, a3, a4, a5, a6, a7 = zero, zero, zero, zero, zero, zero, zero, zero
-    if more:
-        a0, a1, a2, a3 = load(found, p0), load(found, p1), load(found, p2), load(found, p3)
-        a4, a5, a6, a7 = load(found, p4), load(found, p5), load(found, p6), load(found, p7)
-    x, q = begin, 0
-    while q < shared:
-        a = load(right, x)
-        a0, a1 = times_plus(repeat(left, r0 + q), a, a0), times_plus(repeat(left, r1 + q), a, a1)
-        a2, a3 = times_plus(repeat(left, r2 + q), a, a2), times_plus(repeat(left, r3 + q), a, a3)
-        a4, a5 = times_plus(repeat(left, r4 + q), a, a4), times_plus(repeat(left, r5 + q), a, a5)
-        a6, a7 = times_plus(repeat(left, r6 + q), a, a6), times_plus(repeat(left, r7 + q), a, a7)
-        x += jump
-        q += 1
-    store(found, p0, a0)
-    store(found, p1, a1)
-    store(found, p2, a2)
-    store(found, p3, a3)
-    store(found, p4, a4)
-    store(found, p5, a5)
-    store(found, p6, a6)
-    store(found, p7, a7)
