@@ -79,7 +79,7 @@ def predict(wall: BrickWall, chain: Chain, batch: int, *, use: str, kept: bool, 
 
 def predict_built(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool) -> float:
     """What building the weight and using it is thought to cost, as :func:`predict` says."""
-    seconds = _built_seconds(wall.shape, *wall.seen, wall.wiring, wall.layout, goes_in_loops(wall), batch, use, kept)
+    seconds = _built_seconds(wall.shape, *wall.seen, wall.wiring, wall.layout, *_loops(wall), batch, use, kept)
     return (PASSES if training else 1) * seconds
 
 
@@ -89,13 +89,18 @@ def predict_turned(wall: BrickWall, batch: int, *, kept: bool, training: bool) -
     axes, frequencies = wall.seen
     if frequencies is None or axes[0] != wall.shape[0] or frequencies[0]:
         return None
-    seconds = _turned_seconds(axes, frequencies, wall.wiring, wall.layout, goes_in_loops(wall), batch, kept)
+    seconds = _turned_seconds(axes, frequencies, wall.wiring, wall.layout, *_loops(wall), batch, kept)
     return (PASSES if training else 1) * seconds
 
 
 def goes_in_loops(wall: BrickWall) -> bool:
     """Whether gates that act on a whole state do so in loops, where it is small."""
     return wall.family.arrays is not None and wall.scale.device.type == "cpu"
+
+
+def _loops(wall: BrickWall) -> tuple[bool, bool]:
+    """Whether gates act in loops, and whether the weight is multiplied by in loops."""
+    return goes_in_loops(wall), wall.scale.device.type == "cpu"
 
 
 # Layers ask at every call, and numbers are found in less time than they are made.
@@ -112,9 +117,9 @@ def _turned_seconds(*geometry: Any) -> float:
 @lru_cache(maxsize=512)
 def _make_built_seconds(
     shape: tuple[int, ...], axes: tuple[int, ...], frequencies: tuple[int, ...] | None, wiring: Wiring, layout: Layout,
-    in_loops: bool, batch: int, use: str, kept: bool,
+    in_loops: bool, on_cpu: bool, batch: int, use: str, kept: bool,
 ) -> float:  # fmt: skip
-    built = cost.dense(shape[0], math.prod(shape[1:]), batch, use=use)
+    built = cost.dense(shape[0], math.prod(shape[1:]), batch, use=use, in_loops=on_cpu)
     if not kept:
         built += make_plan(wiring, layout, in_loops=in_loops).seconds
         built += 0 if frequencies is None else turning_seconds(1, axes, frequencies)
@@ -123,11 +128,11 @@ def _make_built_seconds(
 
 @lru_cache(maxsize=512)
 def _make_turned_seconds(
-    axes: tuple[int, ...], frequencies: tuple[int, ...], wiring: Wiring, layout: Layout, in_loops: bool, batch: int,
-    kept: bool,
+    axes: tuple[int, ...], frequencies: tuple[int, ...], wiring: Wiring, layout: Layout, in_loops: bool, on_cpu: bool,
+    batch: int, kept: bool,
 ) -> float:  # fmt: skip
     turned = turning_seconds(batch, axes[1:], frequencies[1:])
-    turned += cost.dense(axes[0], math.prod(layout.shape[1:]), batch, use="linear")
+    turned += cost.dense(axes[0], math.prod(layout.shape[1:]), batch, use="linear", in_loops=on_cpu)
     return turned if kept else turned + make_plan(wiring, layout, in_loops=in_loops).seconds
 
 

@@ -25,7 +25,8 @@ ELEMENT = 4
 # What compiled loops take beside these, a backward pass counted in: of gates, of moving entries into windows and out of
 # them, and of products.
 LOOPED, WINDOWED, PLACED = 0.9, 3.0, 0.65
-DENSE = 0.7  # what a product with a weight that is there takes beside these
+DENSE = 0.7  # what a product with a weight that is there takes beside these, and in compiled loops
+DENSE_LOOPED, FEWEST = 0.4, 16  # from so many inputs on
 
 
 def product(rows: int, columns: int, rest: int) -> float:
@@ -130,10 +131,13 @@ def spread(items: int, rows: int, columns: int, rest: int) -> float:
     return placed(rows, columns, items * rest) + size / (CACHED if size < CACHE else BYTES)
 
 
-def dense(rows: int, columns: int, batch: int, *, use: str) -> float:
-    """Using a weight that is there."""
+def dense(rows: int, columns: int, batch: int, *, use: str, in_loops: bool = False) -> float:
+    """Using a weight that is there, of a linear layer in compiled loops or not."""
     if use == "lookup":
         return copy(batch * columns)
     # A dense layer reads its weight from memory, whatever the batch.
     size = ELEMENT * rows * columns
-    return DENSE * product(rows, columns, batch) + size / (CACHED if size < CACHE else BYTES)
+    looped = in_loops and use == "linear" and batch >= FEWEST
+    return (DENSE_LOOPED if looped else DENSE) * product(rows, columns, batch) + size / (
+        CACHED if size < CACHE else BYTES
+    )
