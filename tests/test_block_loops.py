@@ -41,6 +41,20 @@ def test_products_are_added_up(team, items, rows, columns, vectors, dtype):
         np.testing.assert_allclose(block_loops.add_up(left, right), due, rtol=0, atol=1e4 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("side", [16, 19, 33, 70, 300])
+def test_sides_that_do_not_fill_vectors(team, side, dtype):
+    near = {"rtol": 0, "atol": 1e3 * np.finfo(dtype).eps}
+    left, right = draw(5, 6, dtype=dtype), draw(3, 6, side, seed=1, dtype=dtype)
+    found = np.empty((3, 5, side), dtype)
+    block_loops.spread(left, right, found)
+    np.testing.assert_allclose(found, left @ right, **near)
+    left, right, start = draw(2, 5, side, dtype=dtype), draw(2, 39, side, seed=1, dtype=dtype), draw(39, dtype=dtype)
+    due = np.einsum("imn,ikn->mk", left, right)
+    np.testing.assert_allclose(block_loops.add_up(left, right), due, **near)
+    np.testing.assert_allclose(block_loops.add_up(left, right, start=start), due + start, **near)
+
+
 @pytest.mark.parametrize("shape", [(16, 16), (48, 16), (5, 32), (32, 5), (64, 48), (1, 7)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_matrix_is_transposed(team, shape, dtype):
