@@ -13,7 +13,7 @@ from adqc.arrays import NumpyArray, fixed
 from adqc.engine.arrange import move_and_crop, move_back_and_fill
 from adqc.engine.patches import Patches
 from adqc.engine.window_loops import pull_windows_, run_windows_
-from adqc.engine.windows import CLOSE, TILE, Windows
+from adqc.engine.windows import CLOSE, TILE, Tables, Windows
 from adqc.threads import find_team
 from adqc.vectors import count_entries
 
@@ -61,34 +61,50 @@ def run_windows(
     Returns:
         An array of ``windows.kept``, and what makes the gradients of state and gates of its own.
     """
-    places, parts, sources = (
-        fixed(numbers, state, index=True) for numbers in (windows.gates, windows.windows, windows.sources)
-    )
-    # Arrays that do not lie in one stretch would be compiled for anew.
-    if len(state) < windows.begins:
-        whole = np.zeros(windows.begins, state.dtype)
-        whole[: len(state)] = state
-    else:
-        whole = np.ascontiguousarray(state)
-    gates = np.ascontiguousarray(gates)
-    # What each window makes.
-    made = np.empty(windows.size, state.dtype)
-    team = find_team(windows.size)
-    limits = _limits(state.itemsize)
-    run_windows_(*team, whole, made, gates, places, parts, sources, limits)
+    begun = np.zeros(windows.begins, state.dtype)
+    begun[: len(state)] = state
+    made, pull_made = _run(begun, gates, windows.tables, windows.size, windows.widest)
 
     def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
-        own = move_back_and_fill(grad.reshape(windows.kept), windows.move, windows.shape, windows.kept)
-        own = np.ascontiguousarray(own.reshape(-1))
-        count = len(windows.windows.values)
-        pulled = np.empty((min(2, count), windows.widest), state.dtype)
-        found = np.zeros((team.size, *gates.shape), state.dtype)
-        pull_windows_(*team, own, pulled, found, whole, made, gates, places, parts, sources, limits)
-        return pulled[(count - 1) % 2, : len(state)], found[0]
+        pulled, found = pull_made(_pull_last(grad, windows))
+        return pulled[(len(windows.windows.values) - 1) % 2, : len(state)], found
 
+    return _find_last(made, windows), pull
+
+
+def _run(
+    begun: NumpyArray, gates: NumpyArray, tables: Tables, size: int, widest: int
+) -> tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]:
+    """What each window of some states makes, (size,), and what makes of the last ones' gradients, flat, those of what
+    there was at first, each in the last row of its two that was written, and of the gates."""
+    places, windows, sources, states = (fixed(numbers, begun, index=True) for numbers in tables)
+    # Arrays that do not lie in one stretch would be compiled for anew.
+    gates = np.ascontiguousarray(gates)
+    made = np.empty(size, begun.dtype)
+    team, count = find_team(size), len(tables.states.values)
+    apart = count % team.size == 0
+    limits = _limits(begun.itemsize)
+    run_windows_(*team, begun, made, gates, places, windows, sources, states, apart, limits)
+
+    def pull(grads: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
+        pulled = np.empty((2 * count, widest), begun.dtype)
+        found = np.zeros((1 if apart else team.size, *gates.shape), begun.dtype)
+        pull_windows_(*team, grads, pulled, found, begun, made, gates, places, windows, sources, states, apart, limits)
+        return pulled, found[0]
+
+    return made, pull
+
+
+def _find_last(made: NumpyArray, windows: Windows) -> NumpyArray:
+    """What the last window made, as it shall lie."""
     found = move_and_crop(made[-math.prod(windows.shape) :], windows.move, windows.shape, windows.kept)
     # Whoever keeps it shall not keep all the others.
-    return found.copy() if np.may_share_memory(found, made) else found, pull
+    return found.copy() if np.may_share_memory(found, made) else found
+
+
+def _pull_last(grad: NumpyArray, windows: Windows) -> NumpyArray:
+    found = move_back_and_fill(grad.reshape(windows.kept), windows.move, windows.shape, windows.kept)
+    return np.ascontiguousarray(found.reshape(-1))
 
 
 @cache
@@ -111,20 +127,22 @@ def run_patches(
     Returns:
         For each piece (left bonds, 2^sites, right bonds), and what makes the gradients of gates and scale of theirs.
     """
-    found, pulls = [], []
-    for number, (piece, patch) in enumerate(zip(patches.pieces, patches.patches, strict=True)):
-        factor = np.ones_like(scale) if number else scale
-        own, pull_own = run_windows(factor, gates.take(fixed(patch.gates, gates, index=True), axis=0), patch.windows)
-        found.append(own.transpose(piece.back))
-        pulls.append(pull_own)
+    begun = np.zeros(patches.begins[-1], scale.dtype)
+    begun[list(patches.begins[:-1])] = 1
+    begun[0] = scale[0]
+    widest = max(patch.windows.widest for patch in patches.patches)
+    made, pull_made = _run(begun, gates, patches.tables, patches.size, widest)
+    found, high = [], 0
+    for piece, patch in zip(patches.pieces, patches.patches, strict=True):
+        low, high = high, high + patch.windows.size
+        found.append(_find_last(made[low:high], patch.windows).transpose(piece.back))
 
     def pull(grads: Sequence[NumpyArray]) -> tuple[NumpyArray, NumpyArray]:
-        pulled = np.zeros_like(gates)
-        begun = []
-        for grad, piece, patch, pull_own in zip(grads, patches.pieces, patches.patches, pulls, strict=True):
-            factor, own = pull_own(grad.transpose(sorted(range(3), key=piece.back.__getitem__)))
-            pulled[fixed(patch.gates, gates, index=True)] = own
-            begun.append(factor)
-        return pulled, begun[0]
+        last = [
+            _pull_last(grad.transpose(sorted(range(3), key=piece.back.__getitem__)), patch.windows)
+            for grad, piece, patch in zip(grads, patches.pieces, patches.patches, strict=True)
+        ]
+        pulled, own = pull_made(np.concatenate(last))
+        return own, pulled[(len(patches.patches[0].windows.windows.values) - 1) % 2, :1]
 
     return found, pull

@@ -14,20 +14,23 @@ from adqc.vectors import load, store, transpose_
 
 @compiled
 def run_windows_(
-    addresses: Any, team: int, state: Any, made: Any, gates: Any, places: Any, windows: Any, sources: Any, limits: Any
-) -> None:
-    """Fill ``made`` with the states behind all windows, one after another."""
-    split(addresses, team, _run_part_, (state, made, gates, places, windows, sources, limits))
+    addresses: Any, team: int, begun: Any, made: Any, gates: Any, places: Any, windows: Any, sources: Any,
+    states: Any, apart: bool, limits: Any,
+) -> None:  # fmt: skip
+    """Fill ``made`` with the states behind all windows, one after another; of several, ``apart``, each thread takes
+    some, else each takes a part of every one."""
+    split(addresses, team, _run_part_, (begun, made, gates, places, windows, sources, states, apart, limits))
 
 
 @compiled
 def pull_windows_(
-    addresses: Any, team: int, grad: Any, pulled: Any, found: Any, state: Any, made: Any, gates: Any,
-    places: Any, windows: Any, sources: Any, limits: Any,
+    addresses: Any, team: int, grads: Any, pulled: Any, found: Any, begun: Any, made: Any, gates: Any,
+    places: Any, windows: Any, sources: Any, states: Any, apart: bool, limits: Any,
 ) -> None:  # fmt: skip
     """The gradients of what is there behind each window but the last one, and in the end of what there was at first,
-    into the rows of ``pulled`` in turns; ``found``, (threads, …), zeros, gets that of the gates in its first part."""
-    given = grad, pulled, found, state, made, gates, places, windows, sources, limits
+    into two rows of ``pulled`` for each state, in turns; ``found``, (threads, …) or of those ``apart`` (1, …), zeros,
+    gets that of the gates in its first part."""
+    given = grads, pulled, found, begun, made, gates, places, windows, sources, states, apart, limits
     split(addresses, team, _pull_part_, given)
     flat = found.reshape(len(found), -1)
     for number in range(1, len(flat)):
@@ -37,11 +40,24 @@ def pull_windows_(
 
 @compiled
 def _run_part_(
-    state: Any, made: Any, gates: Any, places: Any, windows: Any, sources: Any, limits: Any, addresses: Any,
+    begun: Any, made: Any, gates: Any, places: Any, windows: Any, sources: Any, states: Any, apart: bool, limits: Any,
+    addresses: Any, number: int, count: int,
+) -> None:  # fmt: skip
+    some, others, own, own_count = (number, count, 0, 1) if apart else (0, 1, number, count)
+    for s in range(some, len(states), others):
+        first, last, begin, low, _ = states[s]
+        _run_state_(
+            begun[begin:], made, low, gates, places, windows[first:last], sources, limits, addresses, own, own_count
+        )
+
+
+@compiled
+def _run_state_(
+    state: Any, made: Any, low: int, gates: Any, places: Any, windows: Any, sources: Any, limits: Any, addresses: Any,
     number: int, count: int,
 ) -> None:  # fmt: skip
     room = np.empty((2, _most_entries(windows, limits, count)), state.dtype)
-    own_rows, wide, low = _name_rows(windows), limits[0], 0
+    own_rows, wide = _name_rows(windows), limits[0]
     before_it = state
     for w in range(len(windows)):
         start, end, before, rows, behind, given, first = windows[w]
@@ -68,6 +84,21 @@ def _run_part_(
 
 @compiled
 def _pull_part_(
+    grads: Any, pulled: Any, found: Any, begun: Any, made: Any, gates: Any, places: Any, windows: Any, sources: Any,
+    states: Any, apart: bool, limits: Any, addresses: Any, number: int, count: int,
+) -> None:  # fmt: skip
+    some, others, own, own_count = (number, count, 0, 1) if apart else (0, 1, number, count)
+    for s in range(some, len(states), others):
+        first, last, begin, low, at = states[s]
+        high = states[s + 1, 3] if s + 1 < len(states) else len(made)
+        _pull_state_(
+            grads[at:], pulled[2 * s : 2 * s + 2], found[own], begun[begin:], made[low:high], gates, places,
+            windows[first:last], sources, limits, addresses, own, own_count,
+        )  # fmt: skip
+
+
+@compiled
+def _pull_state_(
     grad: Any, pulled: Any, found: Any, state: Any, made: Any, gates: Any, places: Any, windows: Any,
     sources: Any, limits: Any, addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
@@ -97,7 +128,7 @@ def _pull_part_(
                 apply_gate_(gates[places[g, 0]], False, tile, behind_it, places[g, 1] * line, places[g, 2] * line, wide)
             for g in range(end - 1, start - 1, -1):
                 inner, far = places[g, 1] * line, places[g, 2] * line
-                pull_gate_(found[number, places[g, 0]], room[g - start, : rows * line], own, inner, far, wide)
+                pull_gate_(found[places[g, 0]], room[g - start, : rows * line], own, inner, far, wide)
                 apply_gate_(gates[places[g, 0]], True, own, other, inner, far, wide)
                 own, other = other, own
             _write_(into, own, b, at, named, given, behind, lanes, line, wide)
