@@ -47,6 +47,11 @@ def find_team(entries: int) -> Team:
     return Team(addresses, max(1, min(most, entries // GRAIN)))
 
 
+def shares_threads() -> bool:
+    """Whether loops have as many threads here as torch's operations."""
+    return torch.get_num_threads() == 1 or _find_addresses()[1] == os.getpid()
+
+
 @cache
 def _find_addresses() -> tuple[NumpyArray, int]:
     """Where the functions are, and the process that has asked first; no process where torch has other threads."""

@@ -43,6 +43,7 @@ def test_torchs_own_library_is_found():
     addresses, process = threads._find_addresses()
     assert addresses.all()
     assert process == os.getpid()
+    assert threads.shares_threads()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
@@ -74,6 +75,7 @@ def test_without_a_library_one_thread_does_all(three_threads, monkeypatch, error
     monkeypatch.setattr(threads, "_find_addresses", threads._find_addresses.__wrapped__)
     team = find_team(10**6)
     assert team.size == 1
+    assert not threads.shares_threads()
     found, sums = np.full(9, -1.0), np.zeros(1)
     fill_(*team, found, sums)
     assert not found.any()

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from adqc.arrays import NumpyArray, as_array, is_kept_elsewhere, is_plain, is_traced
 from adqc.engine import block_loops
+from adqc.threads import shares_threads
 from adqc.vectors import count_entries
 
 # The gradients of inputs, weight and bias, None for those that are not wanted, from that of the outputs.
@@ -29,7 +30,7 @@ def goes_in_loops(x: Tensor, columns: int, others: Sequence[Tensor | None]) -> b
     if x.dim() != 2 or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or is_traced():
         return False
     # Fewer columns do not fill a vector; for fewer inputs the weight would be read and turned, and hardly multiplied.
-    if x.shape[1] != columns or min(x.shape) < count_entries(x.element_size()):
+    if x.shape[1] != columns or min(x.shape) < count_entries(x.element_size()) or not shares_threads():
         return False
     there = (x, *(one for one in others if one is not None))
     return all(is_plain(one) and one.dtype == x.dtype and one.device == x.device for one in there)
