@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from adqc.arrays import (
     NumpyArray,
@@ -28,18 +27,15 @@ from adqc.arrays import (
     pull_again,
     silently,
 )
-from adqc.engine.apply import apply_arrays, apply_chain, as_matrices, goes_at_once, pull_pieces
+from adqc.engine.apply import as_matrices, pull_pieces
 from adqc.engine.chain import Chain
 from adqc.engine.columns import Columns
 from adqc.engine.contract import as_halves, contract_arrays
-from adqc.engine.dense import goes_in_loops, multiply_inputs
 from adqc.engine.evolve import KEEP
 from adqc.engine.gate_loops import multiply_out, run_patches, run_windows
 from adqc.engine.join import Join, join_arrays, pull_join
 from adqc.engine.materialise import make_plan
 from adqc.engine.patches import Patches
-from adqc.engine.products import suits_loops
-from adqc.engine.program import Program
 from adqc.engine.train import Train, narrow_train
 from adqc.engine.windows import Windows
 from adqc.memory import check_memory
@@ -108,97 +104,33 @@ def find_part(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: 
         return (wall.build_in_steps(gates, scale, state).reshape(shape),)
 
     ending = partial(_join, join=plan.join, tail=plan.tail, shape=shape)
-    make = partial(_make, wall, plan.head, plan.first, plan.peeled, ending)
-    return Part(make, in_steps, _given(gates, scale, state))
+    make = partial(make_circuit, wall, plan.head, plan.first, plan.peeled, ending)
+    return Part(make, in_steps, list_tensors(gates, scale, state))
 
 
 def pieces_at_once(
     wall: BrickWall, gates: Tensor, scale: Tensor, chain: Chain, state: Tensor | None = None
 ) -> Sequence[Tensor] | None:
     """The matrices that :func:`adqc.engine.apply.apply_chain` takes; arguments and None as above."""
+    program = find_program(wall, gates, scale, chain, state)
+    if program is None:
+        return None
+    make = partial(make_circuit, wall, program, len(wall.wiring.gates), (), partial(_cut, chain=chain))
+    return run_parts([Part(make, partial(wall.pieces_in_steps, chain), list_tensors(gates, scale, state))])
+
+
+def find_program(
+    wall: BrickWall, gates: Tensor, scale: Tensor, chain: Chain, state: Tensor | None
+) -> Columns | Train | Patches | None:
+    """How a chain's pieces are made of arrays; None as for :func:`build_at_once`."""
     if not _is_small(wall, gates, scale, state):
         return None
-    program = _find_program(chain, gates, state)
-    if not _fits(program, gates, state):
-        return None
-    make = partial(_make, wall, program, len(wall.wiring.gates), (), partial(_cut, chain=chain))
-    return run_parts([Part(make, partial(wall.pieces_in_steps, chain), _given(gates, scale, state))])
+    plans = [plan for plan in (chain.patches, chain.program) if plan is not None and _fits(plan, gates, state)]
+    return plans[0] if plans else None
 
 
-def apply_at_once(
-    wall: BrickWall, gates: Tensor, scale: Tensor, chain: Chain, x: Tensor, state: Tensor | None = None
-) -> Tensor | None:
-    """What :func:`adqc.engine.apply.apply_chain` makes of inputs, (batch, columns) -> (batch, rows); else as above."""
-    if not _is_small(wall, gates, scale, state) or not suits_loops(gates, x):
-        return None
-    program = _find_program(chain, gates, state)
-    if not _fits(program, gates, state) or not goes_at_once(chain, len(x), x.element_size()) or is_kept_elsewhere():
-        return None
-    rows, whole = wall.shape[0], x.requires_grad
-
-    def make(*given: NumpyArray) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:
-        *stored, inputs = given
-        pulled: list[NumpyArray | None] = []
-
-        def ending(pieces: Many, late: NumpyArray) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
-            found, pull_found = apply_arrays(inputs, as_matrices(pieces, chain), chain, rows)
-
-            def pull_ending(grads: Many) -> tuple[Many, NumpyArray]:
-                own, matrices = pull_found(grads[0], whole=whole)
-                pulled.append(own)
-                return pull_pieces(matrices, chain=chain), late
-
-            return (found,), pull_ending
-
-        found, pull = _make(wall, program, len(wall.wiring.gates), (), ending, *stored)
-        return found, lambda grads: (*pull(grads), pulled.pop())
-
-    def in_steps(*given: Tensor) -> Sequence[Tensor]:
-        *stored, inputs = given
-        return (apply_chain(inputs, wall.pieces_in_steps(chain, *stored), chain, rows),)
-
-    return run_parts([Part(make, in_steps, (*_given(gates, scale, state), x))])[0]
-
-
-def linear_at_once(
-    wall: BrickWall, gates: Tensor, scale: Tensor, x: Tensor, bias: Tensor | None, state: Tensor | None = None
-) -> Tensor | None:
-    """What a linear layer makes of inputs, (batch, columns) -> (batch, rows), with its weight; else as above."""
-    if wall.config.frequencies is not None or not goes_in_loops(x, wall.shape[1], (scale, bias)) or is_kept_elsewhere():
-        return None
-    part = find_part(wall, gates, scale, wall.config.route, state)
-    if part is None:
-        return None
-    count, own = len(part.tensors), part
-    trained = any(tensor.requires_grad for tensor in part.tensors)
-    wanted = x.requires_grad, trained, bias is not None and bias.requires_grad
-
-    def make(*given: NumpyArray) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:
-        (weight,), pull_weight = own.make(*given[:count])
-        inputs, *others = given[count:]
-        found, pull_found = multiply_inputs(inputs, weight, others[0] if others else None)
-
-        def pull(grads: Many) -> Sequence[NumpyArray | None]:
-            first, pulled, last = pull_found(grads[0], wanted)
-            stored = [None] * count if pulled is None else pull_weight([pulled])
-            return [*stored, first, *[last] * len(others)]
-
-        return (found,), pull
-
-    def in_steps(*given: Tensor) -> Sequence[Tensor]:
-        (weight,) = own.in_steps(*given[:count])
-        return (F.linear(given[count], weight, *given[count + 1 :]),)
-
-    return run_parts([Part(make, in_steps, (*part.tensors, x, *([] if bias is None else [bias])))])[0]
-
-
-def _find_program(chain: Chain, gates: Tensor, state: Tensor | None) -> Program | Columns | Train | Patches:
-    patches = chain.patches
-    fits = patches is not None and _fits(patches, gates, state)
-    return patches if patches is not None and fits else chain.program
-
-
-def _given(gates: Tensor, scale: Tensor, state: Tensor | None) -> tuple[Tensor, ...]:
+def list_tensors(gates: Tensor, scale: Tensor, state: Tensor | None) -> tuple[Tensor, ...]:
+    """Those that there are."""
     return (gates, scale) if state is None else (gates, scale, state)
 
 
@@ -272,7 +204,7 @@ def _cut(pieces: Many, gates: NumpyArray, *, chain: Chain) -> tuple[Many, Callab
     return as_matrices(pieces, chain), lambda grads: (pull_pieces(grads, chain=chain), gates)
 
 
-def _make(
+def make_circuit(
     wall: BrickWall,
     plan: Columns | Train | Patches | None,
     first: int,

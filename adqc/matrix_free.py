@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from adqc.arrays import is_traced
-from adqc.at_once import apply_at_once, linear_at_once
 from adqc.brickwall import BrickWall
 from adqc.constants import plans
 from adqc.cosine import to_cosines, turning_seconds
@@ -21,6 +20,7 @@ from adqc.engine.chain import Chain, make_chain
 from adqc.engine.materialise import make_plan
 from adqc.geometry import Layout, Wiring
 from adqc.kept import keep, keeps
+from adqc.linear_at_once import apply_at_once, linear_at_once
 
 # What a training step takes for each pass forward: two products for one, and for a chain all of them once more.
 PASSES, CHAIN_PASSES = 3, 4
@@ -158,16 +158,21 @@ def linear(layer: Any, x: Tensor) -> Tensor | None:
         return turned_linear(layer, x) if _turns(layer, x, batch) else built_linear(layer, x)
     y = None
     if not (keeps(layer) or _is_cast(x)):
-        y = apply_at_once(wall, wall.gates, wall.scale, chain, x.reshape(batch, -1), wall.state)
+        y = apply_at_once(wall, wall.gates, wall.scale, chain, x.reshape(batch, -1), layer.bias, wall.state)
     if y is None:
-        matrices = _matrices(layer, chain)
-        with _Autocast(x, matrices) as (flat, matrices):
-            y = apply_chain(flat.reshape(batch, -1), matrices, chain, wall.shape[0])
-    if layer.bias is not None:
-        bias = layer.bias.to(y.dtype)
-        # Where nobody looks on, nobody else has what has just been made.
-        y = y + bias if torch.is_grad_enabled() or is_traced() else y.add_(bias)
+        y = _apply(layer, x.reshape(batch, -1), chain)
     return y if x.dim() == 2 else y.reshape(*x.shape[:-1], wall.shape[0])
+
+
+def _apply(layer: Any, x: Tensor, chain: Chain) -> Tensor:
+    matrices = _matrices(layer, chain)
+    with _Autocast(x, matrices) as (x, matrices):
+        y = apply_chain(x, matrices, chain, layer.circuit.shape[0])
+    if layer.bias is None:
+        return y
+    bias = layer.bias.to(y.dtype)
+    # Where nobody looks on, nobody else has what has just been made.
+    return y + bias if torch.is_grad_enabled() or is_traced() else y.add_(bias)
 
 
 def turned_linear(layer: Any, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 import adqc
-from adqc import at_once, matrix_free
+from adqc import linear_at_once, matrix_free
 from adqc.engine import dense
 
 
@@ -42,7 +42,7 @@ def seen(monkeypatch):
         monkeypatch.setattr(module, "multiply_inputs", multiply_inputs)
 
     note(dense)
-    note(at_once)
+    note(linear_at_once)
     return shapes
 
 
@@ -170,7 +170,7 @@ def test_second_derivatives_through_weight_and_product():
     given = [layer.circuit.gates, layer.bias, x]
 
     def run(gates, bias, x):
-        found = at_once.linear_at_once(layer.circuit, gates, layer.circuit.scale, x, bias)
+        found = linear_at_once.linear_at_once(layer.circuit, gates, layer.circuit.scale, x, bias)
         assert found is not None
         return found
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 import adqc
-from adqc import arrays, at_once
+from adqc import arrays, linear_at_once
 from adqc.engine import apply, chain
 from adqc.engine.apply import apply_chain
 from adqc.engine.chain import is_ordered
@@ -261,8 +261,8 @@ def test_gradients_of_gradients():
 @pytest.mark.parametrize(("batch", "seen"), [(4, 0), (9, 1), (16, 1), (40, 1), (16 * 2**7, 0)])
 def test_a_batch_that_fills_vectors_goes_in_one_step(monkeypatch, batch, seen):
     used = []
-    own = at_once.apply_arrays
-    monkeypatch.setattr(at_once, "apply_arrays", lambda *given: used.append(1) or own(*given))
+    own = linear_at_once.apply_arrays
+    monkeypatch.setattr(linear_at_once, "apply_arrays", lambda *given: used.append(1) or own(*given))
     layer = adqc.nn.Linear(120, 100, circuit=circuit(layout="rows-first"), dtype=torch.float64)
     x = torch.randn(batch, 120, dtype=torch.float64)
     y = layer(x)
@@ -324,7 +324,7 @@ def test_between_them_batch_depth_and_training_decide():
         return choose(wall, batch, use="linear", kept=False, training=training) is not None
 
     # A training step takes more passes through a chain than through a weight.
-    assert (applies(6, 64, False), applies(6, 64, True)) == (True, False)
+    assert (applies(6, 32, False), applies(6, 32, True)) == (True, False)
     assert applies(6, 16, True)
     assert applies(4, 64, True)
     assert not applies(6, 256, True)

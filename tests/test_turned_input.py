@@ -52,7 +52,8 @@ def test_values_and_gradients(gate, axes, frequencies, sizes, turned):
     ("config", "count", "turns"),
     [
         (CONFIG, 1, True),
-        (CONFIG, 4096, True),
+        (CONFIG, 64, True),
+        (dataclasses.replace(CONFIG, frequencies=(0, 2, 1)), 4096, True),
         (dataclasses.replace(CONFIG, route="halves"), 1, False),
         # Outputs are no places of the input.
         (dataclasses.replace(CONFIG, axes=(4, 6, 63), frequencies=(0, 0, 8)), 1, False),

@@ -13,7 +13,7 @@ from adqc.engine.product_kernels import multiply_four_, place_four
 from adqc.threads import WORK, find_team, split
 from adqc.vectors import count_entries, load, store, transpose_
 
-# How many entries of the shared side are taken at once where products are added up.
+# How many entries of the shared side are taken at once.
 SHARED = 256
 # Pairs of vectors for each thread from which on it does not matter that some threads have one more.
 UNEVEN = 4
@@ -102,7 +102,8 @@ def _spread_(addresses: Any, team: int, left: Any, right: Any, found: Any, wide:
 def _spread_part_(left: Any, right: Any, found: Any, wide: int, _: Any, number: int, count: int) -> None:
     (items, shared, columns), rows = right.shape, len(left)
     ours, theirs, into = left.reshape(-1), right.reshape(-1), found.reshape(-1)
-    packed = np.empty(shared * 2 * wide, left.dtype)
+    length = min(shared, SHARED)
+    packed = np.empty(length * 2 * wide, left.dtype)
     vectors = (columns + wide - 1) // wide
     pairs = (items * vectors + 1) // 2
     for pair in range(number * pairs // count, (number + 1) * pairs // count):
@@ -110,18 +111,19 @@ def _spread_part_(left: Any, right: Any, found: Any, wide: int, _: Any, number: 
         one, other = 2 * pair, min(2 * pair + 1, items * vectors - 1)
         first, second = min(one % vectors * wide, columns - wide), min(other % vectors * wide, columns - wide)
         one, other = one // vectors, other // vectors
-        at, more, place = one * shared * columns + first, other * shared * columns + second, 0
-        while place < len(packed):
-            store(packed, place, load(theirs, at))
-            store(packed, place + wide, load(theirs, more))
-            at += columns
-            more += columns
-            place += 2 * wide
         begin = one * rows * columns + first
         apart = other * rows * columns + second - begin
-        for row in range(0, rows, 4):
-            four, to = place_four(0, shared, row, rows), place_four(begin, columns, row, rows)
-            multiply_four_(ours, four, 1, packed, 0, wide, 2 * wide, shared, into, to, apart, False)
+        for above in range(0, shared, length):
+            some = min(length, shared - above)
+            at, more = (one * shared + above) * columns + first, (other * shared + above) * columns + second
+            for k in range(some):
+                store(packed, k * 2 * wide, load(theirs, at))
+                store(packed, k * 2 * wide + wide, load(theirs, more))
+                at += columns
+                more += columns
+            for row in range(0, rows, 4):
+                four, to = place_four(above, shared, row, rows), place_four(begin, columns, row, rows)
+                multiply_four_(ours, four, 1, packed, 0, wide, 2 * wide, some, into, to, apart, above > 0)
 
 
 @compiled

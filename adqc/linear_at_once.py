@@ -1,0 +1,120 @@
+"""Linear layers of small circuits: from inputs and the numbers stored to outputs, and back, in one step of autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from adqc.arrays import NumpyArray, is_kept_elsewhere
+from adqc.at_once import (
+    Many,
+    Part,
+    find_part,
+    find_program,
+    list_tensors,
+    make_circuit,
+    run_parts,
+)
+from adqc.engine.apply import apply_arrays, apply_chain, as_matrices, goes_at_once, pull_pieces
+from adqc.engine.chain import Chain
+from adqc.engine.dense import goes_in_loops, multiply_inputs
+from adqc.engine.products import suits_loops
+
+if TYPE_CHECKING:
+    from adqc.brickwall import BrickWall
+
+
+def apply_at_once(
+    wall: BrickWall, gates: Tensor, scale: Tensor, chain: Chain, x: Tensor, bias: Tensor | None,
+    state: Tensor | None = None,
+) -> Tensor | None:  # fmt: skip
+    """What :func:`adqc.engine.apply.apply_chain` makes of inputs, and the bias.
+
+    Args:
+        wall: The circuit.
+        gates: (P,), as ``wall.gates``.
+        scale: (), as ``wall.scale``.
+        chain: How it is applied.
+        x: (batch, columns).
+        bias: (rows,), what is added.
+        state: (Q, 2), as ``wall.state``.
+
+    Returns:
+        (batch, rows); None where circuit or inputs are not small, or somebody looks on.
+
+    Raises:
+        MemoryError: If it would not fit in memory.
+    """
+    if not suits_loops(gates, x) or not (bias is None or suits_loops(bias, x)) or is_kept_elsewhere():
+        return None
+    program = find_program(wall, gates, scale, chain, state)
+    if program is None or not goes_at_once(chain, len(x), x.element_size()):
+        return None
+    tensors = list_tensors(gates, scale, state)
+    rows, whole, count = wall.shape[0], x.requires_grad, len(tensors)
+    others = [] if bias is None else [bias]
+
+    def make(*given: NumpyArray) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:
+        inputs, *added = given[count:]
+        pulled: list[NumpyArray | None] = []
+
+        def ending(pieces: Many, late: NumpyArray) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
+            found, pull_found = apply_arrays(inputs, as_matrices(pieces, chain), chain, rows)
+            for numbers in added:
+                found += numbers
+
+            def pull_ending(grads: Many) -> tuple[Many, NumpyArray]:
+                own, matrices = pull_found(grads[0], whole=whole)
+                pulled.extend((own, *(grads[0].sum(0) for _ in added)))
+                return pull_pieces(matrices, chain=chain), late
+
+            return (found,), pull_ending
+
+        found, pull_all = make_circuit(wall, program, len(wall.wiring.gates), (), ending, *given[:count])
+
+        def pull(grads: Many) -> Sequence[NumpyArray | None]:
+            pulled.clear()
+            return *pull_all(grads), *pulled
+
+        return found, pull
+
+    def in_steps(*given: Tensor) -> Sequence[Tensor]:
+        found = apply_chain(given[count], wall.pieces_in_steps(chain, *given[:count]), chain, rows)
+        return (found if bias is None else found + given[-1],)
+
+    return run_parts([Part(make, in_steps, (*tensors, x, *others))])[0]
+
+
+def linear_at_once(
+    wall: BrickWall, gates: Tensor, scale: Tensor, x: Tensor, bias: Tensor | None, state: Tensor | None = None
+) -> Tensor | None:
+    """The same with the weight, which is built; arguments, None and errors as above."""
+    if wall.config.frequencies is not None or not goes_in_loops(x, wall.shape[1], (scale, bias)) or is_kept_elsewhere():
+        return None
+    part = find_part(wall, gates, scale, wall.config.route, state)
+    if part is None:
+        return None
+    count, own = len(part.tensors), part
+    trained = any(tensor.requires_grad for tensor in part.tensors)
+    wanted = x.requires_grad, trained, bias is not None and bias.requires_grad
+
+    def make(*given: NumpyArray) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:
+        (weight,), pull_weight = own.make(*given[:count])
+        inputs, *others = given[count:]
+        found, pull_found = multiply_inputs(inputs, weight, others[0] if others else None)
+
+        def pull(grads: Many) -> Sequence[NumpyArray | None]:
+            first, pulled, last = pull_found(grads[0], wanted)
+            stored = [None] * count if pulled is None else pull_weight([pulled])
+            return [*stored, first, *[last] * len(others)]
+
+        return (found,), pull
+
+    def in_steps(*given: Tensor) -> Sequence[Tensor]:
+        (weight,) = own.in_steps(*given[:count])
+        return (F.linear(given[count], weight, *given[count + 1 :]),)
+
+    return run_parts([Part(make, in_steps, (*part.tensors, x, *([] if bias is None else [bias])))])[0]
