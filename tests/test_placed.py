@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -78,6 +82,27 @@ def test_what_memory_held_before_does_not_matter(team, columns, dtype):
         assert len(kept)
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+FEWER = """
+import numpy as np, torch
+from adqc import threads
+from adqc.engine.placed import find_places, pull_placed
+threads.GRAIN = 1
+torch.set_num_threads(3)
+left, right, grad = (np.random.default_rng(0).normal(size=shape) for shape in ((200, 5), (5, 64), (200, 64)))
+places = find_places(200, 64, None, (200, 64), (200, 64), 8)
+held = [np.full(2**power // 8, np.nan) for power in range(16, 6, -1) for _ in range(2 ** (22 - power))]
+kept = held[len(held) // 2]
+del held
+own, across = pull_placed(grad, left, right, places)
+np.testing.assert_allclose(own, grad @ right.T, rtol=0, atol=1e-12)
+np.testing.assert_allclose(across, left.T @ grad, rtol=0, atol=1e-12)
+"""
+
+
+def test_fewer_threads_than_were_asked_for_do_all():
+    subprocess.run([sys.executable, "-c", FEWER], env={**os.environ, "OMP_THREAD_LIMIT": "2"}, check=True)
 
 
 @pytest.mark.parametrize(

@@ -201,15 +201,16 @@ def _pull_(
 ) -> None:  # fmt: skip
     packed = _pack(right, columns, wide)
     team = min(team, (len(left) + HIGH - 1) // HIGH)
-    parts = np.empty((team, len(packed)), left.dtype)
-    given = grad, left, packed, left_grad, parts, rows, vectors, overlaps, crop, wide
+    # How many threads there were may be fewer than were asked for.
+    parts, met = np.empty((team, len(packed)), left.dtype), np.zeros(1, np.intp)
+    given = grad, left, packed, left_grad, parts, met, rows, vectors, overlaps, crop, wide
     split(addresses, team, _pull_part_, given)
     (bonds, length), flat = right_grad.shape, right_grad.reshape(-1)
     for u in range(len(vectors)):
         at, to = u // 2 * bonds * 2 * wide + u % 2 * wide, columns[u]
         for _ in range(bonds):
             own = load(parts[0], at)
-            for k in range(1, len(parts)):
+            for k in range(1, met[0]):
                 own = plus(own, load(parts[k], at))
             # Where two vectors overlap, one of them has zeros.
             store(flat, to, own if overlaps[u] == 0 else plus(own, load(flat, to)))
@@ -219,9 +220,11 @@ def _pull_(
 
 @compiled
 def _pull_part_(
-    grad: Any, left: Any, packed: Any, left_grad: Any, parts: Any, rows: Any, vectors: Any, overlaps: Any, crop: Any,
-    wide: int, _: Any, number: int, count: int,
+    grad: Any, left: Any, packed: Any, left_grad: Any, parts: Any, met: Any, rows: Any, vectors: Any, overlaps: Any,
+    crop: Any, wide: int, _: Any, number: int, count: int,
 ) -> None:  # fmt: skip
+    if number == 0:
+        met[0] = count
     (size, bonds), flat, own, line = left.shape, left.reshape(-1), parts[number], 2 * wide
     # Two vectors of some rows' gradients, the same transposed, and for each bond the sums of these rows.
     tile, turned = np.zeros(HIGH * line, left.dtype), np.empty(line * HIGH, left.dtype)
