@@ -92,7 +92,7 @@ def linear_at_once(
     wall: BrickWall, gates: Tensor, scale: Tensor, x: Tensor, bias: Tensor | None, state: Tensor | None = None
 ) -> Tensor | None:
     """The same with the weight, which is built; arguments, None and errors as above."""
-    if wall.config.frequencies is not None or not goes_in_loops(x, wall.shape[1], (scale, bias)) or is_kept_elsewhere():
+    if wall.config.frequencies is not None or not goes_in_loops(x, wall.shape, (scale, bias)) or is_kept_elsewhere():
         return None
     part = find_part(wall, gates, scale, wall.config.route, state)
     if part is None:

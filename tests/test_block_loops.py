@@ -49,10 +49,8 @@ def test_sides_that_do_not_fill_vectors(team, side, dtype):
     found = np.empty((3, 5, side), dtype)
     block_loops.spread(left, right, found)
     np.testing.assert_allclose(found, left @ right, **near)
-    left, right, start = draw(2, 5, side, dtype=dtype), draw(2, 39, side, seed=1, dtype=dtype), draw(39, dtype=dtype)
-    due = np.einsum("imn,ikn->mk", left, right)
-    np.testing.assert_allclose(block_loops.add_up(left, right), due, **near)
-    np.testing.assert_allclose(block_loops.add_up(left, right, start=start), due + start, **near)
+    left, right = draw(2, 5, side, dtype=dtype), draw(2, 39, side, seed=1, dtype=dtype)
+    np.testing.assert_allclose(block_loops.add_up(left, right), np.einsum("imn,ikn->mk", left, right), **near)
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (48, 16), (5, 32), (32, 5), (64, 48), (1, 7)])

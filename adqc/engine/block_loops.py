@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from adqc.arrays import NumpyArray
-from adqc.compiled import compiled
+from adqc.compiled import compiled, inlined
 from adqc.engine.product_kernels import multiply_four_, place_four
 from adqc.threads import WORK, find_team, split
 from adqc.vectors import count_entries, load, store, transpose_
@@ -32,13 +32,12 @@ def spread(left: NumpyArray, right: NumpyArray, found: NumpyArray) -> None:
     _spread_(*team, left, right, found, count_entries(left.itemsize))
 
 
-def add_up(left: NumpyArray, right: NumpyArray, *, start: NumpyArray | None = None) -> NumpyArray:
+def add_up(left: NumpyArray, right: NumpyArray) -> NumpyArray:
     """The sum of the products of some matrices with the transposes of others.
 
     Args:
         left: (items, m, n), real.
         right: (items, k, n).
-        start: (k,), what is added to each row of the result.
 
     Returns:
         (m, k).
@@ -53,8 +52,6 @@ def add_up(left: NumpyArray, right: NumpyArray, *, start: NumpyArray | None = No
     in_pairs = pairs % team.size == 0 or pairs >= UNEVEN * team.size
     # Threads that share the rows each bring all of the other side into order, those that share the products add up all.
     parts = np.zeros((1 if in_pairs or rows >= items * shared else team.size, rows, filled), left.dtype)
-    if start is not None:
-        parts[0, :, :columns] = start
     _add_up_(*team, left, right, parts, in_pairs, wide)
     found = parts[0] if len(parts) == 1 else parts.sum(0)
     return found if filled == columns else np.ascontiguousarray(found[:, :columns])
@@ -73,11 +70,12 @@ def transpose(items: NumpyArray) -> NumpyArray:
 
 @compiled
 def _transpose_(addresses: Any, team: int, items: Any, found: Any, wide: int) -> None:
-    split(addresses, team, _transpose_part_, (items, found, wide))
+    split(addresses, team, transpose_part_, (items, found, wide))
 
 
 @compiled
-def _transpose_part_(items: Any, found: Any, wide: int, _: Any, number: int, count: int) -> None:
+def transpose_part_(items: Any, found: Any, wide: int, _: Any, number: int, count: int) -> None:
+    """A thread's part of :func:`transpose`."""
     rows, columns = items.shape
     ours, into = items.reshape(-1), found.reshape(-1)
     blocks = (columns + wide - 1) // wide
@@ -95,11 +93,12 @@ def _transpose_part_(items: Any, found: Any, wide: int, _: Any, number: int, cou
 
 @compiled
 def _spread_(addresses: Any, team: int, left: Any, right: Any, found: Any, wide: int) -> None:
-    split(addresses, team, _spread_part_, (left, right, found, wide))
+    split(addresses, team, spread_part_, (left, right, found, wide))
 
 
 @compiled
-def _spread_part_(left: Any, right: Any, found: Any, wide: int, _: Any, number: int, count: int) -> None:
+def spread_part_(left: Any, right: Any, found: Any, wide: int, _: Any, number: int, count: int) -> None:
+    """A thread's part of :func:`spread`."""
     (items, shared, columns), rows = right.shape, len(left)
     ours, theirs, into = left.reshape(-1), right.reshape(-1), found.reshape(-1)
     length = min(shared, SHARED)
@@ -126,6 +125,24 @@ def _spread_part_(left: Any, right: Any, found: Any, wide: int, _: Any, number: 
                 multiply_four_(ours, four, 1, packed, 0, wide, 2 * wide, some, into, to, apart, above > 0)
 
 
+@inlined
+def share(shared: int, wide: int) -> int:
+    """The length of the stretches that a shared side is taken in: as few as there must be, of like lengths."""
+    stretches = (shared + SHARED - 1) // SHARED
+    return ((shared + stretches - 1) // stretches + wide - 1) // wide * wide
+
+
+@inlined
+def pack_rows_(rows: Any, at: int, line: int, length: int, packed: Any, to: int, wide: int) -> None:
+    """As many rows as a vector has entries, ``line`` apart, so much of each, as every other vector, one for each
+    column."""
+    for k in range(0, length - wide + 1, wide):
+        transpose_(rows, at + k, line, packed, to + k * 2 * wide, 2 * wide)
+    for k in range(length - length % wide, length):
+        for j in range(wide):
+            packed[to + k * 2 * wide + j] = rows[at + k + j * line]
+
+
 @compiled
 def _add_up_(addresses: Any, team: int, left: Any, right: Any, parts: Any, in_pairs: bool, wide: int) -> None:
     split(addresses, team, _add_up_part_, (left, right, parts, in_pairs, wide))
@@ -147,9 +164,7 @@ def _add_up_part_(
         own, own_count = 0, 1
         first_row, end = number * blocks // count * 4, min((number + 1) * blocks // count * 4, rows)
     ours, theirs, into = left.reshape(-1), right.reshape(-1), parts[own].reshape(-1)
-    # As many stretches as there must be, of like lengths.
-    stretches = (shared + SHARED - 1) // SHARED
-    length = ((shared + stretches - 1) // stretches + wide - 1) // wide * wide
+    length = share(shared, wide)
     while items * (shared // length) < own_count and length % (2 * wide) == 0:
         length //= 2
     chunks = (shared + length - 1) // length
@@ -162,12 +177,7 @@ def _add_up_part_(
             column, at = panel * 2 * wide, (panel - first_panel) * some * 2 * wide
             for half in range(2):
                 line = (item * columns + min(column + half * wide, columns - wide)) * shared + first
-                place = at + half * wide
-                for k in range(0, some - wide + 1, wide):
-                    transpose_(theirs, line + k, shared, packed, place + k * 2 * wide, 2 * wide)
-                for k in range(some - some % wide, some):
-                    for j in range(wide):
-                        packed[place + k * 2 * wide + j] = theirs[line + k + j * shared]
+                pack_rows_(theirs, line, shared, some, packed, at + half * wide, wide)
         for panel in range(first_panel, last_panel):
             column, at = panel * 2 * wide, (panel - first_panel) * some * 2 * wide
             apart = wide if column + wide < columns else 0

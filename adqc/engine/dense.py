@@ -11,26 +11,30 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adqc.arrays import NumpyArray, as_array, is_kept_elsewhere, is_plain, is_traced
-from adqc.engine import block_loops
-from adqc.threads import shares_threads
-from adqc.vectors import count_entries
+from adqc.compiled import compiled
+from adqc.engine.block_loops import UNEVEN, pack_rows_, share, spread_part_, transpose_part_
+from adqc.engine.product_kernels import multiply_four_, place_four
+from adqc.threads import WORK, find_team, shares_threads, split, wait
+from adqc.vectors import count_entries, load, plus, store
 
 # The gradients of inputs, weight and bias, None for those that are not wanted, from that of the outputs.
 PullInputs = Callable[[NumpyArray, Sequence[bool]], Sequence[NumpyArray | None]]
 
 
-def goes_in_loops(x: Tensor, columns: int, others: Sequence[Tensor | None]) -> bool:
+def goes_in_loops(x: Tensor, shape: Sequence[int], others: Sequence[Tensor | None]) -> bool:
     """Whether compiled loops may multiply inputs, (batch, columns), by a weight.
 
     Args:
         x: The inputs.
-        columns: How many columns the weight has.
+        shape: The weight's, (rows, columns).
         others: Tensors that must be of the same kind as the inputs; None for one that is not there.
     """
     if x.dim() != 2 or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or is_traced():
         return False
-    # Fewer columns do not fill a vector; for fewer inputs the weight would be read and turned, and hardly multiplied.
-    if x.shape[1] != columns or min(x.shape) < count_entries(x.element_size()) or not shares_threads():
+    # Fewer rows or columns do not fill a vector; for fewer inputs the weight would be read and turned, and hardly
+    # multiplied.
+    least = min(*x.shape, *shape)
+    if x.shape[1] != shape[1] or least < count_entries(x.element_size()) or not shares_threads():
         return False
     there = (x, *(one for one in others if one is not None))
     return all(is_plain(one) and one.dtype == x.dtype and one.device == x.device for one in there)
@@ -41,31 +45,101 @@ def multiply_inputs(x: NumpyArray, weight: NumpyArray, bias: NumpyArray | None) 
 
     Args:
         x: (batch, columns), real.
-        weight: (rows, columns).
+        weight: (rows, columns), rows and columns at least what fills a vector.
         bias: (rows,).
 
     Returns:
         (batch, rows); and a function of its gradient, and of whether those of inputs, weight and bias are wanted.
     """
+    x, weight, kind = np.ascontiguousarray(x), np.ascontiguousarray(weight), x.dtype
+    (batch, columns), rows, wide = x.shape, len(weight), count_entries(x.itemsize)
+    team = find_team(x.size * rows // WORK)
+    found = np.empty((batch, rows), kind)
+    _multiply_(*team, x, weight, found[0, :0] if bias is None else np.ascontiguousarray(bias), found, wide)
 
     def pull(grad: NumpyArray, wanted: Sequence[bool]) -> Sequence[NumpyArray | None]:
-        own = np.empty((1, *x.shape), x.dtype) if wanted[0] else None
-        pulled = np.empty((1, *weight.shape), x.dtype) if wanted[1] else None
-        if own is not None:
-            block_loops.spread(grad, weight[None], own)
-        if pulled is not None:
-            block_loops.spread(block_loops.transpose(grad), x[None], pulled)
-        return [
-            None if own is None else own[0], None if pulled is None else pulled[0], grad.sum(0) if wanted[2] else None
-        ]  # fmt: skip
+        own = np.empty((batch if wanted[0] else 0, columns), kind)
+        pulled = np.empty((rows if wanted[1] else 0, columns), kind)
+        last = np.empty(rows if wanted[2] else 0, kind)
+        _pull_(*team, x, weight, np.ascontiguousarray(grad), own, pulled, last, wide)
+        return [one if want else None for one, want in zip((own, pulled, last), wanted, strict=True)]
 
-    return block_loops.add_up(x[None], weight[None], start=bias), pull
+    return found, pull
+
+
+@compiled
+def _multiply_(addresses: Any, team: int, x: Any, weight: Any, bias: Any, found: Any, wide: int) -> None:
+    split(addresses, team, _multiply_part_, (x, weight, bias, found, wide))
+
+
+@compiled
+def _multiply_part_(x: Any, weight: Any, bias: Any, found: Any, wide: int, _: Any, number: int, count: int) -> None:
+    (batch, shared), rows, line = x.shape, len(weight), 2 * wide
+    ours, theirs, into = x.reshape(-1), weight.reshape(-1), found.reshape(-1)
+    pairs, low, high = (rows + line - 1) // line, 0, batch
+    begin, end = number * pairs // count, (number + 1) * pairs // count
+    if pairs % count > 0 and pairs < UNEVEN * count:
+        # Each brings all of the weight into order, for some of the inputs.
+        begin, end, low, high = 0, pairs, number * batch // count, (number + 1) * batch // count
+    length = share(shared, wide)
+    packed, sums = np.empty(length * line, x.dtype), np.empty((high - low) * line, x.dtype)
+    for pair in range(begin, end):
+        # Where rows do not fill vectors, the last ones overlap.
+        one, other = min(pair * line, rows - wide), min(pair * line + wide, rows - wide)
+        for first in range(0, shared, length):
+            some = min(length, shared - first)
+            pack_rows_(theirs, one * shared + first, shared, some, packed, 0, wide)
+            pack_rows_(theirs, other * shared + first, shared, some, packed, wide, wide)
+            for row in range(0, high - low, 4):
+                four = place_four(low * shared + first, shared, row, high - low)
+                to = place_four(0, line, row, high - low)
+                multiply_four_(ours, four, 1, packed, 0, wide, line, some, sums, to, wide, first > 0)
+        for row in range(high - low):
+            a, b = load(sums, row * line), load(sums, row * line + wide)
+            if len(bias) > 0:
+                a, b = plus(a, load(bias, one)), plus(b, load(bias, other))
+            store(into, (low + row) * rows + one, a)
+            store(into, (low + row) * rows + other, b)
+
+
+@compiled
+def _pull_(
+    addresses: Any, team: int, x: Any, weight: Any, grad: Any, own: Any, pulled: Any, last: Any, wide: int
+) -> None:
+    turned = np.empty((grad.shape[1], grad.shape[0]), grad.dtype)
+    split(addresses, team, _pull_part_, (x, weight, grad, turned, own, pulled, last, wide))
+
+
+@compiled
+def _pull_part_(
+    x: Any, weight: Any, grad: Any, turned: Any, own: Any, pulled: Any, last: Any, wide: int, addresses: Any,
+    number: int, count: int,
+) -> None:  # fmt: skip
+    (batch, rows), columns = grad.shape, x.shape[1]
+    if len(pulled) > 0:
+        transpose_part_(grad, turned, wide, addresses, number, count)
+        if count > 1:
+            wait(addresses[1])
+        spread_part_(
+            turned, x.reshape(1, batch, columns), pulled.reshape(1, rows, columns), wide, addresses, number, count
+        )
+    if len(own) > 0:
+        spread_part_(
+            grad, weight.reshape(1, rows, columns), own.reshape(1, batch, columns), wide, addresses, number, count
+        )
+    flat, vectors = grad.reshape(-1), (len(last) + wide - 1) // wide
+    for v in range(number * vectors // count, (number + 1) * vectors // count):
+        at = min(v * wide, rows - wide)
+        total = load(flat, at)
+        for row in range(1, batch):
+            total = plus(total, load(flat, row * rows + at))
+        store(last, at, total)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """As torch's, in compiled loops where these may be used."""
     flat = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
-    if not goes_in_loops(flat, weight.shape[1], (weight, bias)) or is_kept_elsewhere():
+    if not goes_in_loops(flat, weight.shape, (weight, bias)) or is_kept_elsewhere():
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled():
         found: Tensor = _Linear.apply(flat, weight, bias)  # type: ignore[no-untyped-call]
