@@ -61,8 +61,11 @@ def run_windows(
     Returns:
         An array of ``windows.kept``, and what makes the gradients of state and gates of its own.
     """
-    begun = np.zeros(windows.begins, state.dtype)
-    begun[: len(state)] = state
+    if len(state) < windows.begins:
+        begun = np.zeros(windows.begins, state.dtype)
+        begun[: len(state)] = state
+    else:
+        begun = np.ascontiguousarray(state)
     made, pull_made = _run(begun, gates, windows.tables, windows.size, windows.widest)
 
     def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
