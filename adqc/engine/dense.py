@@ -12,11 +12,13 @@ from torch.nn import functional as F
 
 from adqc.arrays import NumpyArray, as_array, is_kept_elsewhere, is_plain, is_traced
 from adqc.compiled import compiled
-from adqc.engine.block_loops import UNEVEN, pack_rows_, share, spread_part_, transpose_part_
+from adqc.engine.block_loops import pack_rows_, share, spread_part_, transpose_part_
 from adqc.engine.product_kernels import multiply_four_, place_four
 from adqc.threads import WORK, find_team, shares_threads, split, wait
 from adqc.vectors import count_entries, load, plus, store
 
+# To bring some rows of the weight into order takes as long as to multiply so many inputs by them.
+TURNED = 7
 # The gradients of inputs, weight and bias, None for those that are not wanted, from that of the outputs.
 PullInputs = Callable[[NumpyArray, Sequence[bool]], Sequence[NumpyArray | None]]
 
@@ -78,7 +80,7 @@ def _multiply_part_(x: Any, weight: Any, bias: Any, found: Any, wide: int, _: An
     ours, theirs, into = x.reshape(-1), weight.reshape(-1), found.reshape(-1)
     pairs, low, high = (rows + line - 1) // line, 0, batch
     begin, end = number * pairs // count, (number + 1) * pairs // count
-    if pairs % count > 0 and pairs < UNEVEN * count:
+    if pairs * (batch // count + TURNED) < (pairs + count - 1) // count * (batch + TURNED):
         # Each brings all of the weight into order, for some of the inputs.
         begin, end, low, high = 0, pairs, number * batch // count, (number + 1) * batch // count
     length = share(shared, wide)
