@@ -179,6 +179,16 @@ def test_second_derivatives_through_weight_and_product():
     assert torch.autograd.gradgradcheck(run, given)
 
 
+@pytest.mark.parametrize("route", ["halves", "matrix-free"])
+def test_a_second_backward_pass_finds_the_same(route):
+    layer, x = make(20, 12, route=route), draw(16, 12).requires_grad_()
+    y, given = layer(x), (*layer.parameters(), x)
+    assert steps(y) == ["_AtOnceBackward"]
+    first, second = (torch.autograd.grad(y, given, draw(16, 20, seed=1), retain_graph=True) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize("frozen", ["circuit", "bias", "input"])
 def test_only_what_is_trained_gets_a_gradient(frozen):
     layer, x = make(20, 12), draw(16, 12).requires_grad_(frozen != "input")
