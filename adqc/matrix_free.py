@@ -156,12 +156,18 @@ def linear(layer: Any, x: Tensor) -> Tensor | None:
         if not batch:
             return None
         return turned_linear(layer, x) if _turns(layer, x, batch) else built_linear(layer, x)
-    y = None
+    y, flat = None, _flatten(x)
     if not (keeps(layer) or _is_cast(x)):
-        y = apply_at_once(wall, wall.gates, wall.scale, chain, x.reshape(batch, -1), layer.bias, wall.state)
+        y = apply_at_once(wall, wall.gates, wall.scale, chain, flat, layer.bias, wall.state)
     if y is None:
-        y = _apply(layer, x.reshape(batch, -1), chain)
+        y = _apply(layer, flat, chain)
     return y if x.dim() == 2 else y.reshape(*x.shape[:-1], wall.shape[0])
+
+
+def _flatten(x: Tensor) -> Tensor:
+    """(…, columns) -> (batch, columns)."""
+    # A view would be a step of autograd of its own.
+    return x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
 
 
 def _apply(layer: Any, x: Tensor, chain: Chain) -> Tensor:
@@ -192,7 +198,7 @@ def built_linear(layer: Any, x: Tensor) -> Tensor | None:
     if _is_cast(x):
         return None
     if not (keeps(layer) or wall.is_ready()):
-        y = linear_at_once(wall, wall.gates, wall.scale, x.reshape(-1, x.shape[-1]), layer.bias, wall.state)
+        y = linear_at_once(wall, wall.gates, wall.scale, _flatten(x), layer.bias, wall.state)
         if y is not None:
             return y if x.dim() == 2 else y.reshape(*x.shape[:-1], wall.shape[0])
     return dense.linear(x, layer.weight, layer.bias)
