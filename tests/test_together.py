@@ -130,9 +130,9 @@ class Unlike(nn.Module):
         self.conv = adqc.nn.Conv2d(3, 5, 3, padding=1, circuit=wide)
         self.first = adqc.nn.Linear(5 * 36, 200, circuit=adqc.Circuit(depth=6))
         self.second = adqc.nn.Linear(200, 256, circuit=adqc.Circuit(depth=24))
-        self.third = adqc.nn.Linear(256, 512, circuit=adqc.Circuit(depth=2, layout="rows-first"))
-        cosines = adqc.Circuit(depth=3, axes=(10, 32, 16), frequencies=(0, 8, 8))
-        self.fourth = adqc.nn.Linear(512, 10, circuit=cosines)
+        self.third = adqc.nn.Linear(256, 2048, circuit=adqc.Circuit(depth=2, layout="rows-first"))
+        cosines = adqc.Circuit(depth=3, axes=(10, 64, 32), frequencies=(0, 8, 8))
+        self.fourth = adqc.nn.Linear(2048, 10, circuit=cosines)
 
     def forward(self, x):
         x = self.conv(x).flatten(1)
