@@ -32,8 +32,8 @@ from adqc.engine.chain import Chain
 from adqc.engine.columns import Columns
 from adqc.engine.contract import as_halves, contract_arrays
 from adqc.engine.evolve import KEEP
-from adqc.engine.gate_loops import multiply_out, run_patches, run_windows
-from adqc.engine.join import Join, join_arrays, pull_join
+from adqc.engine.gate_loops import multiply_out, run_halves, run_patches, run_windows
+from adqc.engine.join import Join, join_arrays
 from adqc.engine.materialise import make_plan
 from adqc.engine.patches import Patches
 from adqc.engine.train import Train, narrow_train
@@ -103,8 +103,10 @@ def find_part(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: 
     def in_steps(gates: Tensor, scale: Tensor, state: Tensor | None = None) -> Sequence[Tensor]:
         return (wall.build_in_steps(gates, scale, state).reshape(shape),)
 
-    ending = partial(_join, join=plan.join, tail=plan.tail, shape=shape)
-    make = partial(make_circuit, wall, plan.head, plan.first, plan.peeled, ending)
+    # Loops join what they have made.
+    joined, join = (plan.join, None) if isinstance(plan.head, Patches) else (None, plan.join)
+    ending = partial(_join, join=join, tail=plan.tail, shape=shape)
+    make = partial(make_circuit, wall, plan.head, plan.first, ending, peeled=plan.peeled, join=joined)
     return Part(make, in_steps, list_tensors(gates, scale, state))
 
 
@@ -115,7 +117,7 @@ def pieces_at_once(
     program = find_program(wall, gates, scale, chain, state)
     if program is None:
         return None
-    make = partial(make_circuit, wall, program, len(wall.wiring.gates), (), partial(_cut, chain=chain))
+    make = partial(make_circuit, wall, program, len(wall.wiring.gates), partial(_cut, chain=chain))
     return run_parts([Part(make, partial(wall.pieces_in_steps, chain), list_tensors(gates, scale, state))])
 
 
@@ -175,7 +177,7 @@ def _join(
     tail: Windows | None,
     shape: tuple[int, ...],
 ) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
-    found, pull_pieces_of = (pieces[0], None) if join is None else _multiply(pieces, join)
+    found, pull_pieces_of = (pieces[0], None) if join is None else join_arrays(*as_halves(pieces), join)
     pull_tail = None
     if tail is not None:
         found, pull_tail = run_windows(found.reshape(-1), gates, tail)
@@ -184,20 +186,11 @@ def _join(
         grad, own = grads[0], gates
         if pull_tail is not None:
             grad, own = pull_tail(grad)
-        return (grad,) if pull_pieces_of is None else pull_pieces_of(grad), own
+        if pull_pieces_of is None:
+            return (grad,), own
+        return [one.reshape(piece.shape) for one, piece in zip(pull_pieces_of(grad), pieces, strict=True)], own
 
     return (found.reshape(shape),), pull
-
-
-def _multiply(pieces: Many, join: Join) -> tuple[NumpyArray, Callable[[NumpyArray], Many]]:
-    left, right = pieces
-    found, sides = join_arrays(*as_halves(pieces), join)
-
-    def pull(grad: NumpyArray) -> Many:
-        first, second = pull_join(grad.reshape(join.kept), sides, join)
-        return first.reshape(left.shape), second.reshape(right.shape)
-
-    return found, pull
 
 
 def _cut(pieces: Many, gates: NumpyArray, *, chain: Chain) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
@@ -208,20 +201,34 @@ def make_circuit(
     wall: BrickWall,
     plan: Columns | Train | Patches | None,
     first: int,
-    peeled: tuple[int, ...],
     ending: Ending,
     gates: NumpyArray,
     scale: NumpyArray,
     state: NumpyArray | None = None,
+    *,
+    peeled: tuple[int, ...] = (),
+    join: Join | None = None,
 ) -> tuple[Many, Callable[[Many], Many]]:
-    """What the ending makes of the circuit, and what makes the gradients of gates, scale and state of its own."""
+    """What the ending makes of the circuit, and what makes the gradients of gates, scale and state of its own.
+
+    Args:
+        wall: The circuit.
+        plan: How its pieces are made; None where there are none.
+        first: How many gates they take.
+        ending: What is made of them and of the other gates.
+        gates: (P,), as ``wall.gates``.
+        scale: (), as ``wall.scale``.
+        state: (Q, 2), as ``wall.state``.
+        peeled: Those of the first gates that act behind the pieces.
+        join: How patches are joined; None for pieces.
+    """
     with silently():
         matrices, pull_params = _make_gates(wall, gates)
         if wall.every > 1 and isinstance(plan, Train):
             plan = narrow_train(plan, wall.every)
         elif wall.every > 1:
             matrices, pull_params = _fill_up(matrices, pull_params, wall.every)
-        pieces, pull_head = _contract(matrices[:first], plan, scale.reshape(1), state)
+        pieces, pull_head = _contract(matrices[:first], plan, join, scale.reshape(1), state)
         late = np.concatenate([matrices[list(peeled)], matrices[first:]]) if peeled else matrices[first:]
         found, pull_found = ending(pieces, late)
 
@@ -261,11 +268,19 @@ def _fill_up(matrices: NumpyArray, pull: Pull, every: int) -> tuple[NumpyArray, 
 
 
 def _contract(
-    gates: NumpyArray, plan: Columns | Train | Patches | None, scale: NumpyArray, state: NumpyArray | None
+    gates: NumpyArray,
+    plan: Columns | Train | Patches | None,
+    join: Join | None,
+    scale: NumpyArray,
+    state: NumpyArray | None,
 ) -> tuple[Many, Callable[[Many], Many]]:
-    """The pieces, where there are any; or what a tail begins with."""
+    """The pieces, where there are any, or their product; or what a tail begins with."""
     if isinstance(plan, Patches):
-        return run_patches(gates, plan, scale)
+        if join is None:
+            pieces, pull_pieces = run_patches(gates, plan, scale)
+            return pieces, lambda grads: pull_pieces(grads)[::-1]
+        product, pull_product = run_halves(gates, plan, join, scale)
+        return (product,), lambda grads: pull_product(grads[0])[::-1]
     if plan is not None:
         return contract_arrays(gates, plan, scale, state)
     if state is None:

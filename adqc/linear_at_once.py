@@ -73,7 +73,7 @@ def apply_at_once(
 
             return (found,), pull_ending
 
-        found, pull_all = make_circuit(wall, program, len(wall.wiring.gates), (), ending, *given[:count])
+        found, pull_all = make_circuit(wall, program, len(wall.wiring.gates), ending, *given[:count])
 
         def pull(grads: Many) -> Sequence[NumpyArray | None]:
             pulled.clear()

@@ -58,7 +58,7 @@ def test_values_and_gradients_are_the_oracles(wiring, places, slope):
     pieces = [torch.from_numpy(own.copy()).requires_grad_() for own in found]
     torch.testing.assert_close(join(pieces), due, rtol=0, atol=1e-13)
     seed = torch.from_numpy(np.random.default_rng(1).normal(size=due.shape))
-    own_gates, own_scale = pull([own.numpy() for own in torch.autograd.grad(join(pieces), pieces, seed)])
+    own_scale, own_gates = pull([own.numpy() for own in torch.autograd.grad(join(pieces), pieces, seed)])
     due_scale, due_gates = torch.autograd.grad(due, inputs, seed)
     np.testing.assert_allclose(own_gates, due_gates, rtol=0, atol=1e-12)
     np.testing.assert_allclose(own_scale, due_scale, rtol=0, atol=1e-12)

@@ -1,24 +1,26 @@
-"""Gates on a whole real state, and their gradients, as loops: window by window, see
+"""Gates on whole real states, or on the pieces of a circuit, and their gradients, in loops: window by window, see
 :mod:`adqc.engine.windows`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from adqc.arrays import NumpyArray, fixed
-from adqc.engine.arrange import move_and_crop, move_back_and_fill
+from adqc.arrays import NumpyArray
+from adqc.compiled import compiled
+from adqc.engine.join import Join, join_sides, pull_sides
 from adqc.engine.patches import Patches
-from adqc.engine.window_loops import pull_windows_, run_windows_
-from adqc.engine.windows import CLOSE, TILE, Tables, Windows
-from adqc.threads import find_team
-from adqc.vectors import count_entries
+from adqc.engine.placed import count_packed, multiply_part_
+from adqc.engine.placed import pull_part_ as pull_product_part_
+from adqc.engine.script import Script, script_patches, script_windows
+from adqc.engine.window_loops import pull_part_, run_part_
+from adqc.engine.windows import Windows
+from adqc.threads import WORK, find_team, split, wait
 
-# Bytes that go through a window together at least, unless there are fewer, for the sake of more threads.
-LEAST = 2**12
+Many = Sequence[NumpyArray]
 
 
 def multiply_out(
@@ -61,65 +63,13 @@ def run_windows(
     Returns:
         An array of ``windows.kept``, and what makes the gradients of state and gates of its own.
     """
-    if len(state) < windows.begins:
-        begun = np.zeros(windows.begins, state.dtype)
-        begun[: len(state)] = state
-    else:
-        begun = np.ascontiguousarray(state)
-    made, pull_made = _run(begun, gates, windows.tables, windows.size, windows.widest)
-
-    def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
-        pulled, found = pull_made(_pull_last(grad, windows))
-        return pulled[(len(windows.windows.values) - 1) % 2, : len(state)], found
-
-    return _find_last(made, windows), pull
-
-
-def _run(
-    begun: NumpyArray, gates: NumpyArray, tables: Tables, size: int, widest: int
-) -> tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]:
-    """What each window of some states makes, (size,), and what makes of the last ones' gradients, flat, those of what
-    there was at first, each in the last row of its two that was written, and of the gates."""
-    places, windows, sources, states = (fixed(numbers, begun, index=True) for numbers in tables)
-    # Arrays that do not lie in one stretch would be compiled for anew.
-    gates = np.ascontiguousarray(gates)
-    made = np.empty(size, begun.dtype)
-    team, count = find_team(size), len(tables.states.values)
-    apart = count % team.size == 0
-    limits = _limits(begun.itemsize)
-    run_windows_(*team, begun, made, gates, places, windows, sources, states, apart, limits)
-
-    def pull(grads: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
-        pulled = np.empty((2 * count, widest), begun.dtype)
-        found = np.zeros((1 if apart else team.size, *gates.shape), begun.dtype)
-        pull_windows_(*team, grads, pulled, found, begun, made, gates, places, windows, sources, states, apart, limits)
-        return pulled, found[0]
-
-    return made, pull
-
-
-def _find_last(made: NumpyArray, windows: Windows) -> NumpyArray:
-    """What the last window made, as it shall lie."""
-    found = move_and_crop(made[-math.prod(windows.shape) :], windows.move, windows.shape, windows.kept)
-    # Whoever keeps it shall not keep all the others.
-    return found.copy() if np.may_share_memory(found, made) else found
-
-
-def _pull_last(grad: NumpyArray, windows: Windows) -> NumpyArray:
-    found = move_back_and_fill(grad.reshape(windows.kept), windows.move, windows.shape, windows.kept)
-    return np.ascontiguousarray(found.reshape(-1))
-
-
-@cache
-def _limits(itemsize: int) -> tuple[int, int, int, int]:
-    """For entries of so many bytes how many are a vector, how many go through a window together at most and at least,
-    and with how many side by side no values of other sites ahead of it are brought together."""
-    return count_entries(itemsize), TILE // itemsize, LEAST // itemsize, CLOSE // itemsize
+    (found,), pull = _run(state, gates, script_windows(windows, state.dtype))
+    return found, lambda grad: pull([grad])
 
 
 def run_patches(
     gates: NumpyArray, patches: Patches, scale: NumpyArray
-) -> tuple[list[NumpyArray], Callable[[Sequence[NumpyArray]], tuple[NumpyArray, NumpyArray]]]:
+) -> tuple[Many, Callable[[Many], tuple[NumpyArray, NumpyArray]]]:
     """All pieces of a circuit that begins with |0…0>.
 
     Args:
@@ -128,24 +78,153 @@ def run_patches(
         scale: (1,), multiplies the first piece.
 
     Returns:
-        For each piece (left bonds, 2^sites, right bonds), and what makes the gradients of gates and scale of theirs.
+        For each piece (left bonds, 2^sites, right bonds), and what makes the gradients of scale and gates of theirs.
     """
-    begun = np.zeros(patches.begins[-1], scale.dtype)
-    begun[list(patches.begins[:-1])] = 1
-    begun[0] = scale[0]
-    widest = max(patch.windows.widest for patch in patches.patches)
-    made, pull_made = _run(begun, gates, patches.tables, patches.size, widest)
-    found, high = [], 0
-    for piece, patch in zip(patches.pieces, patches.patches, strict=True):
-        low, high = high, high + patch.windows.size
-        found.append(_find_last(made[low:high], patch.windows).transpose(piece.back))
+    return _run(scale, gates, script_patches(patches, None, scale.dtype))
 
-    def pull(grads: Sequence[NumpyArray]) -> tuple[NumpyArray, NumpyArray]:
-        last = [
-            _pull_last(grad.transpose(sorted(range(3), key=piece.back.__getitem__)), patch.windows)
-            for grad, piece, patch in zip(grads, patches.pieces, patches.patches, strict=True)
-        ]
-        pulled, own = pull_made(np.concatenate(last))
-        return own, pulled[(len(patches.patches[0].windows.windows.values) - 1) % 2, :1]
 
-    return found, pull
+def run_halves(
+    gates: NumpyArray, patches: Patches, join: Join, scale: NumpyArray
+) -> tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]:
+    """The product of two pieces; arguments and results as of :func:`run_patches`, but one array of ``join.kept``."""
+    script = script_patches(patches, join, scale.dtype)
+    made, pull_made = _run(scale, gates, script)
+    if script.places is not None:
+        return made[0], lambda grad: pull_made([grad])
+    left, right = made
+    return join_sides(left, right, join), lambda grad: pull_made(pull_sides(grad, left, right, join))
+
+
+def _run(
+    start: NumpyArray, gates: NumpyArray, script: Script
+) -> tuple[Many, Callable[[Many], tuple[NumpyArray, NumpyArray]]]:
+    """What comes of each state, or of their product, and what makes the gradients of ``start`` and gates of theirs.
+
+    Args:
+        start: What the first state begins with, or the first entries of that, the others being zero.
+        gates: (G, 2^k, 2^k).
+        script: What is done.
+    """
+    kind, places, count = start.dtype, script.places, len(script.firsts)
+    begun = np.ascontiguousarray(start)
+    if len(start) < script.begins:
+        begun = np.zeros(script.begins, kind)
+        begun[script.firsts] = 1
+        begun[: len(start)] = start
+    # Arrays that do not lie in one stretch would be compiled for anew.
+    gates = np.ascontiguousarray(gates)
+    made, last, found = (np.empty(size, kind) for size in (script.made, script.last, script.bounds[-1]))
+    work = script.made + len(found)
+    if places is not None:
+        work += found.size * len(places.rows) // WORK
+    team = find_team(work)
+    apart = count % team.size == 0
+    given = begun, made, gates, script.tables, apart, script.limits
+    if places is None:
+        _run_(*team, last, found, *given)
+        pairs = zip(pairwise(script.bounds), script.shapes, strict=True)
+        ends = [found[low:high].reshape(shape) for (low, high), shape in pairs]
+    else:
+        product = np.empty(places.kept, kind)
+        spots, bonds = places[:-1], script.bounds[1] // len(places.rows)
+        packed = np.empty(count_packed(places, bonds, script.limits[0]), kind)
+        _build_(*team, last, found, packed, product.reshape(-1), spots, *given)
+        ends = [product]
+
+    def pull(grads: Many) -> tuple[NumpyArray, NumpyArray]:
+        flat = grads[0] if len(grads) == 1 else np.concatenate([grad.reshape(-1) for grad in grads])
+        flat = np.ascontiguousarray(flat).reshape(-1)
+        turned = np.zeros(script.last, kind) if script.cropped else np.empty(script.last, kind)
+        pulled = np.empty((2 * count, script.widest), kind)
+        own = np.zeros((1 if apart else team.size, *gates.shape), kind)
+        if places is None:
+            _pull_(*team, flat, turned, pulled, own, *given)
+        else:
+            parts, sides = np.empty((team.size, len(packed)), kind), np.empty(len(found), kind)
+            _pull_product_(*team, flat, found, packed, sides, parts, spots, turned, pulled, own, *given)
+        return pulled[script.row, : len(start)], own[0]
+
+    return ends, pull
+
+
+@compiled
+def _run_(
+    addresses: Any, team: int, last: Any, found: Any, begun: Any, made: Any, gates: Any, tables: Any, apart: Any,
+    limits: Any,
+) -> None:  # fmt: skip
+    split(addresses, team, run_part_, (begun, made, last, found, gates, tables, apart, limits))
+
+
+@compiled
+def _build_(
+    addresses: Any, team: int, last: Any, found: Any, packed: Any, product: Any, places: Any, begun: Any, made: Any,
+    gates: Any, tables: Any, apart: Any, limits: Any,
+) -> None:  # fmt: skip
+    given = begun, made, last, found, packed, product, places, gates, tables, apart, limits
+    split(addresses, team, _build_part_, given)
+
+
+@compiled
+def _build_part_(
+    begun: Any, made: Any, last: Any, found: Any, packed: Any, product: Any, places: Any, gates: Any, tables: Any,
+    apart: Any, limits: Any, addresses: Any, number: int, count: int,
+) -> None:  # fmt: skip
+    run_part_(begun, made, last, found, gates, tables, apart, limits, addresses, number, count)
+    if count > 1:
+        wait(addresses[1])
+    left, right = _sides(found, places, packed, limits[0])
+    multiply_part_(left, right, packed, product, places, limits[0], addresses, number, count)
+
+
+@compiled
+def _sides(found: Any, places: Any, packed: Any, wide: int) -> Any:
+    """Both sides of the product, which lie one behind another."""
+    rows, vectors = places[0], places[1]
+    bonds = len(packed) // ((len(vectors) + 1) // 2 * 2 * wide)
+    end = len(rows) * bonds
+    return found[:end].reshape(len(rows), bonds), found[end:].reshape(bonds, (len(found) - end) // bonds)
+
+
+@compiled
+def _pull_(
+    addresses: Any, team: int, grads: Any, turned: Any, pulled: Any, own: Any, begun: Any, made: Any, gates: Any,
+    tables: Any, apart: Any, limits: Any,
+) -> None:  # fmt: skip
+    given = grads, turned, pulled, own, begun, made, gates, tables, apart, limits
+    split(addresses, team, pull_part_, given)
+    _add_up_(own)
+
+
+@compiled
+def _pull_product_(
+    addresses: Any, team: int, grad: Any, found: Any, packed: Any, sides: Any, parts: Any, places: Any, turned: Any,
+    pulled: Any, own: Any, begun: Any, made: Any, gates: Any, tables: Any, apart: Any, limits: Any,
+) -> None:  # fmt: skip
+    given = (
+        grad, found, packed, sides, parts, places, turned, pulled, own, begun, made, gates, tables, apart, limits
+    )  # fmt: skip
+    split(addresses, team, _pull_product_part_, given)
+    _add_up_(own)
+
+
+@compiled
+def _pull_product_part_(
+    grad: Any, found: Any, packed: Any, sides: Any, parts: Any, places: Any, turned: Any, pulled: Any, own: Any,
+    begun: Any, made: Any, gates: Any, tables: Any, apart: Any, limits: Any, addresses: Any, number: int, count: int,
+) -> None:  # fmt: skip
+    wide = limits[0]
+    left, _ = _sides(found, places, packed, wide)
+    left_grad, right_grad = _sides(sides, places, packed, wide)
+    pull_product_part_(grad, left, packed, left_grad, right_grad, parts, places, wide, addresses, number, count)
+    if count > 1:
+        wait(addresses[1])
+    pull_part_(sides, turned, pulled, own, begun, made, gates, tables, apart, limits, addresses, number, count)
+
+
+@compiled
+def _add_up_(found: Any) -> None:
+    """The threads' parts, in the first one's place."""
+    flat = found.reshape(len(found), -1)
+    for number in range(1, len(flat)):
+        for k in range(flat.shape[1]):
+            flat[0, k] += flat[number, k]

@@ -19,6 +19,7 @@ from adqc.engine.placed import MOST_BONDS, Places, find_places, multiply_placed,
 from adqc.engine.products import NARROW, multiply, multiply_in_blocks
 from adqc.geometry import Layout
 
+Pair = tuple[NumpyArray, NumpyArray]
 # Entries of the product, and for each bond, from which on moving them costs more than many small products, and the
 # shortest side of a block with which it does.
 MANY, MANY_A_BOND, SHORTEST = 2**21, 2**17, 16
@@ -170,37 +171,44 @@ def join_halves(left: Tensor, right: Tensor, join: Join, *, real: bool) -> Tenso
     return _arrange(multiply(left, right), join)
 
 
-def join_arrays(left: NumpyArray, right: NumpyArray, join: Join) -> tuple[NumpyArray, tuple[NumpyArray, NumpyArray]]:
-    """The product of real halves, and the sides of it that :func:`pull_join` takes."""
+def join_arrays(left: NumpyArray, right: NumpyArray, join: Join) -> tuple[NumpyArray, Callable[[NumpyArray], Pair]]:
+    """The product of real halves, and what makes their gradients of its own."""
     sides = _find_sides(left, right, join)
-    places = _find_places(sides, join)
+
+    def pull(grad: NumpyArray) -> Pair:
+        rows, columns = pull_sides(grad, *sides, join)
+        first, second = (columns.mT, rows) if join.swapped else (rows, columns.mT)
+        return _uncrop(first, join.crops[0]), _uncrop(second, join.crops[1]).mT
+
+    return join_sides(*sides, join), pull
+
+
+def join_sides(left: NumpyArray, right: NumpyArray, join: Join) -> NumpyArray:
+    """The product, (m, k) x (k, n), real, as an array of ``join.kept``."""
+    places = _find_places(left, right, join)
     if places is not None:
-        return multiply_placed(*sides, places), sides
-    return move_and_crop(arrays.multiply(*sides), join.move, join.shape, join.kept), sides
+        return multiply_placed(left, right, places)
+    return move_and_crop(arrays.multiply(left, right), join.move, join.shape, join.kept)
 
 
-def pull_join(grad: NumpyArray, sides: tuple[NumpyArray, NumpyArray], join: Join) -> tuple[NumpyArray, NumpyArray]:
-    """The gradients of the two halves from that of the product."""
-    left, right = sides
-    places = _find_places(sides, join)
+def pull_sides(grad: NumpyArray, left: NumpyArray, right: NumpyArray, join: Join) -> Pair:
+    """The gradients of both sides from that of what :func:`join_sides` has made."""
+    places = _find_places(left, right, join)
     if places is not None:
-        rows, columns = pull_placed(grad, left, right, places)
-        columns = columns.mT
-    else:
-        grad = move_back_and_fill(grad, join.move, join.shape, join.kept).reshape(left.shape[0], right.shape[1])
-        # The long side last, which is the faster way for few bonds.
-        few = left.shape[1] < NARROW
-        rows = arrays.multiply(right, grad.mT).mT if few else arrays.multiply(grad, right.mT)
-        columns = arrays.multiply(left.mT, grad).mT
-    first, second = (columns, rows) if join.swapped else (rows, columns)
-    return _uncrop(first, join.crops[0]), _uncrop(second, join.crops[1]).mT
+        return pull_placed(grad.reshape(join.kept), left, right, places)
+    grad = move_back_and_fill(grad.reshape(join.kept), join.move, join.shape, join.kept)
+    grad = grad.reshape(left.shape[0], right.shape[1])
+    # The long side last, which is the faster way for few bonds.
+    few = left.shape[1] < NARROW
+    rows = arrays.multiply(right, grad.mT).mT if few else arrays.multiply(grad, right.mT)
+    return rows, arrays.multiply(left.mT, grad)
 
 
-def _find_places(sides: tuple[NumpyArray, NumpyArray], join: Join) -> Places | None:
-    (rows, bonds), columns = sides[0].shape, sides[1].shape[1]
+def _find_places(left: NumpyArray, right: NumpyArray, join: Join) -> Places | None:
+    (rows, bonds), columns = left.shape, right.shape[1]
     if bonds > MOST_BONDS:
         return None
-    return find_places(rows, columns, join.move, join.shape, join.kept, sides[0].itemsize)
+    return find_places(rows, columns, join.move, join.shape, join.kept, left.itemsize)
 
 
 def _find_sides(left: Array, right: Array, join: Join) -> tuple[Array, Array]:

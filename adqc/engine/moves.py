@@ -123,11 +123,12 @@ def _as_units(items: NumpyArray, unit: int) -> NumpyArray:
 
 @compiled
 def _gather_(addresses: Any, team: int, items: Any, found: Any, high: Any, low: Any) -> None:
-    split(addresses, team, _gather_part_, (items, found, high, low))
+    split(addresses, team, gather_part_, (items, found, high, low))
 
 
 @compiled
-def _gather_part_(items: Any, found: Any, high: Any, low: Any, _: Any, number: int, count: int) -> None:
+def gather_part_(items: Any, found: Any, high: Any, low: Any, _: Any, number: int, count: int) -> None:
+    """A thread's part of :func:`gather`, of units."""
     size = len(low)
     for a in range(number * len(high) // count, (number + 1) * len(high) // count):
         own, line = items[high[a] :], found[a * size : (a + 1) * size]
@@ -137,11 +138,12 @@ def _gather_part_(items: Any, found: Any, high: Any, low: Any, _: Any, number: i
 
 @compiled
 def _scatter_(addresses: Any, team: int, items: Any, found: Any, high: Any, low: Any) -> None:
-    split(addresses, team, _scatter_part_, (items, found, high, low))
+    split(addresses, team, scatter_part_, (items, found, high, low))
 
 
 @compiled
-def _scatter_part_(items: Any, found: Any, high: Any, low: Any, _: Any, number: int, count: int) -> None:
+def scatter_part_(items: Any, found: Any, high: Any, low: Any, _: Any, number: int, count: int) -> None:
+    """The same of :func:`scatter`."""
     size = len(low)
     for a in range(number * len(high) // count, (number + 1) * len(high) // count):
         own, line = found[high[a] :], items[a * size : (a + 1) * size]

@@ -7,14 +7,13 @@ its gates act, window by window, as they do on that of a whole circuit.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from adqc.arrays import Numbers
 from adqc.engine.pieces import Piece, Wire, finish
 from adqc.engine.split import Split, cut
-from adqc.engine.windows import Tables, Windows, lay_windows
+from adqc.engine.windows import Windows, lay_windows
 from adqc.geometry import Wiring
 
 # Larger pieces are made of columns, which take less arithmetic.
@@ -44,38 +43,15 @@ class Patches:
 
     Attributes:
         size: How many entries the backward pass keeps.
-        tables: What loops are told of all of them, the gates' places being those in the circuit's order.
-        begins: For each piece where what it begins with lies among what all begin with, and behind them how much there
-            is.
     """
 
     pieces: tuple[Piece, ...]
     patches: tuple[Patch, ...]
 
     size: int = field(init=False)
-    tables: Tables = field(init=False)
-    begins: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", sum(patch.windows.size for patch in self.patches))
-        gates: list[tuple[int, ...]] = []
-        windows: list[tuple[int, ...]] = []
-        sources: list[tuple[int, ...]] = []
-        states: list[tuple[int, ...]] = []
-        begin, made, last = 0, 0, 0
-        begins = [begin]
-        for patch in self.patches:
-            own = patch.windows
-            states.append((len(windows), len(windows) + len(own.windows.values), begin, made, last))
-            for start, end, *sizes, first in own.windows.values:
-                windows.append((start + len(gates), end + len(gates), *sizes, first + len(sources)))
-            gates += [(patch.gates.values[number], *behind) for number, *behind in own.gates.values]
-            sources += own.sources.values
-            begin, made, last = begin + own.begins, made + own.size, last + math.prod(own.shape)
-            begins.append(begin)
-        tables = Tables(*(Numbers(tuple(rows)) for rows in (gates, windows, sources, states)))
-        object.__setattr__(self, "tables", tables)
-        object.__setattr__(self, "begins", tuple(begins))
 
 
 def make_patches(wiring: Wiring, split: Split, *, ranks: Sequence[int]) -> Patches | None:

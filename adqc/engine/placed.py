@@ -16,7 +16,7 @@ from adqc.arrays import NumpyArray
 from adqc.compiled import compiled, inlined
 from adqc.engine.arrange import Move
 from adqc.engine.product_kernels import multiply_four_, place_four
-from adqc.threads import WORK, find_team, split
+from adqc.threads import WORK, find_team, split, wait
 from adqc.vectors import count_entries, fill, load, plus, store, transpose_
 
 # Bonds from which on a library's product is the faster one, though it is moved then.
@@ -112,9 +112,10 @@ def multiply_placed(left: NumpyArray, right: NumpyArray, places: Places) -> Nump
         places: Where entries lie.
     """
     found = np.empty(places.kept, left.dtype)
-    team = find_team(left.size * right.shape[1] // WORK)
+    team, wide = find_team(left.size * right.shape[1] // WORK), count_entries(left.itemsize)
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
-    _multiply_(*team, left, right, found.reshape(-1), *places[:-1], count_entries(left.itemsize))
+    packed = np.empty(count_packed(places, len(right), wide), left.dtype)
+    _multiply_(*team, left, right, packed, found.reshape(-1), places[:-1], wide)
     return found
 
 
@@ -122,41 +123,83 @@ def pull_placed(grad: NumpyArray, left: NumpyArray, right: NumpyArray, places: P
     """The gradients of both sides from that of what :func:`multiply_placed` has made."""
     team, wide = find_team(left.size * right.shape[1] // WORK), count_entries(left.itemsize)
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
-    own, across = np.empty_like(left), np.zeros_like(right)
-    _pull_(*team, np.ascontiguousarray(grad).reshape(-1), left, right, own, across, *places[:-1], wide)
+    own, across = np.empty_like(left), np.empty_like(right)
+    packed = np.empty(count_packed(places, len(right), wide), left.dtype)
+    parts = np.empty((team.size, len(packed)), left.dtype)
+    _pull_(*team, np.ascontiguousarray(grad).reshape(-1), left, right, packed, own, across, parts, places[:-1], wide)
     return own, across
+
+
+def count_packed(places: Places, bonds: int, wide: int) -> int:
+    """How many entries the right side has in pairs of vectors."""
+    return (len(places.vectors) + 1) // 2 * bonds * 2 * wide
 
 
 @compiled
 def _multiply_(
-    addresses: Any, team: int, left: Any, right: Any, found: Any, rows: Any, vectors: Any, columns: Any, overlaps: Any,
-    crop: Any, wide: int,
-) -> None:  # fmt: skip
-    split(addresses, team, _multiply_part_, (left, _pack(right, columns, wide), found, rows, vectors, crop, wide))
+    addresses: Any, team: int, left: Any, right: Any, packed: Any, found: Any, places: Any, wide: int
+) -> None:
+    split(addresses, team, multiply_part_, (left, right, packed, found, places, wide))
 
 
 @compiled
-def _pack(right: Any, columns: Any, wide: int) -> Any:
+def _pull_(
+    addresses: Any, team: int, grad: Any, left: Any, right: Any, packed: Any, left_grad: Any, right_grad: Any,
+    parts: Any, places: Any, wide: int,
+) -> None:  # fmt: skip
+    split(addresses, team, _pack_and_pull_, (grad, left, right, packed, left_grad, right_grad, parts, places, wide))
+
+
+@compiled
+def _pack_and_pull_(
+    grad: Any, left: Any, right: Any, packed: Any, left_grad: Any, right_grad: Any, parts: Any, places: Any, wide: int,
+    addresses: Any, number: int, count: int,
+) -> None:  # fmt: skip
+    _pack_(right, places[2], packed, wide, number, count)
+    if count > 1:
+        wait(addresses[1])
+    pull_part_(grad, left, packed, left_grad, right_grad, parts, places, wide, addresses, number, count)
+
+
+@compiled
+def _pack_(right: Any, columns: Any, found: Any, wide: int, number: int, count: int) -> None:
     """(k, n) -> (pairs of vectors, k, 2 wide), flat: rows that are a power of two apart would take one another's place
     in the cache."""
     bonds, flat = len(right), right.reshape(-1)
-    found = np.empty((len(columns) + 1) // 2 * bonds * 2 * wide, right.dtype)
-    if len(columns) % 2:
+    if len(columns) % 2 and number == 0:
         # Of a last pair one vector is there alone.
-        found[-bonds * 2 * wide :] = 0
-    for u in range(len(columns)):
+        zero = fill(found.dtype.type(0))
+        for q in range(bonds):
+            store(found, len(found) + (2 * q + 1 - 2 * bonds) * wide, zero)
+    for u in range(number * len(columns) // count, (number + 1) * len(columns) // count):
         at, to = columns[u], u // 2 * bonds * 2 * wide + u % 2 * wide
         for _ in range(bonds):
             store(found, to, load(flat, at))
             at += right.shape[1]
             to += 2 * wide
-    return found
 
 
 @compiled
-def _multiply_part_(
-    left: Any, packed: Any, found: Any, rows: Any, vectors: Any, crop: Any, wide: int, _: Any, number: int, count: int
+def multiply_part_(
+    left: Any, right: Any, packed: Any, found: Any, places: Any, wide: int, addresses: Any, number: int, count: int
 ) -> None:
+    """A thread's part of the product.
+
+    Args:
+        left: (m, k).
+        right: (k, n).
+        packed: (pairs of vectors, k, 2 wide), flat: gets the right side's vectors, side by side.
+        found: Gets the product, flat.
+        places: See :class:`Places`, without the shape.
+        wide: Entries of a vector.
+        addresses: What threads wait at.
+        number: This thread's.
+        count: How many threads there are.
+    """
+    rows, vectors, columns, _, crop = places
+    _pack_(right, columns, packed, wide, number, count)
+    if count > 1:
+        wait(addresses[1])
     size, bonds = left.shape
     flat, last, whole = left.reshape(-1), len(vectors) - 1, len(crop) == 0
     # Four rows' vectors of which only some are kept.
@@ -195,60 +238,72 @@ def _are_all(crop: Any, row: int, end: int, u: int, v: int) -> bool:
 
 
 @compiled
-def _pull_(
-    addresses: Any, team: int, grad: Any, left: Any, right: Any, left_grad: Any, right_grad: Any, rows: Any,
-    vectors: Any, columns: Any, overlaps: Any, crop: Any, wide: int,
+def pull_part_(
+    grad: Any, left: Any, packed: Any, left_grad: Any, right_grad: Any, parts: Any, places: Any, wide: int,
+    addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
-    packed = _pack(right, columns, wide)
-    team = min(team, (len(left) + HIGH - 1) // HIGH)
-    # How many threads there were may be fewer than were asked for.
-    parts, met = np.empty((team, len(packed)), left.dtype), np.zeros(1, np.intp)
-    given = grad, left, packed, left_grad, parts, met, rows, vectors, overlaps, crop, wide
-    split(addresses, team, _pull_part_, given)
-    (bonds, length), flat = right_grad.shape, right_grad.reshape(-1)
-    for u in range(len(vectors)):
-        at, to = u // 2 * bonds * 2 * wide + u % 2 * wide, columns[u]
-        for _ in range(bonds):
-            own = load(parts[0], at)
-            for k in range(1, met[0]):
-                own = plus(own, load(parts[k], at))
-            # Where two vectors overlap, one of them has zeros.
-            store(flat, to, own if overlaps[u] == 0 else plus(own, load(flat, to)))
-            at += 2 * wide
-            to += length
+    """A thread's part of the sides' gradients.
 
-
-@compiled
-def _pull_part_(
-    grad: Any, left: Any, packed: Any, left_grad: Any, parts: Any, met: Any, rows: Any, vectors: Any, overlaps: Any,
-    crop: Any, wide: int, _: Any, number: int, count: int,
-) -> None:  # fmt: skip
-    if number == 0:
-        met[0] = count
-    (size, bonds), flat, own, line = left.shape, left.reshape(-1), parts[number], 2 * wide
-    # Two vectors of some rows' gradients, the same transposed, and for each bond the sums of these rows.
-    tile, turned = np.zeros(HIGH * line, left.dtype), np.empty(line * HIGH, left.dtype)
-    sums = np.empty(bonds * HIGH, left.dtype)
+    Args:
+        grad: The product's, flat.
+        left: (m, k).
+        packed: What :func:`multiply_part_` has made of the right side.
+        left_grad: (m, k): gets the left side's.
+        right_grad: (k, n): gets the right side's.
+        parts: (threads, …): gets the threads' parts of this, in pairs of vectors.
+        places: As there, as what follows.
+        wide: The same.
+        addresses: The same.
+        number: The same.
+        count: The same.
+    """
+    rows, vectors, columns, overlaps, crop = places
+    (size, bonds), flat, line = left.shape, left.reshape(-1), 2 * wide
     blocks, pairs = (size + HIGH - 1) // HIGH, (len(vectors) + 1) // 2
-    begin = number * blocks // count
-    for block in range(begin, (number + 1) * blocks // count):
-        first, end = block * HIGH, min((block + 1) * HIGH, size)
-        for pair in range(pairs):
-            for half in range(2):
-                _read_(tile, half * wide, grad, rows, vectors, overlaps, crop, first, end, 2 * pair + half, wide)
-                for row in range(0, HIGH, wide):
-                    transpose_(tile, row * line + half * wide, line, turned, half * wide * HIGH + row, HIGH)
-            at = pair * bonds * line
-            for q in range(0, bonds, 4):
-                four = place_four(at, line, q, bonds)
-                for row in range(0, HIGH, line):
-                    to = place_four(row, HIGH, q, bonds)
-                    multiply_four_(packed, four, 1, turned, row, wide, HIGH, line, sums, to, wide, pair > 0)
-                above = place_four(first * bonds, 1, q, bonds)
-                multiply_four_(flat, above, bonds, tile, 0, wide, line, end - first, own, four, wide, block > begin)
-        for row in range(first, end):
-            for q in range(bonds):
-                left_grad[row, q] = sums[q * HIGH + row - first]
+    # Others have no rows.
+    busy = min(count, blocks)
+    if number < busy:
+        own = parts[number]
+        # Two vectors of some rows' gradients, the same transposed, and for each bond the sums of these rows.
+        tile, turned = np.zeros(HIGH * line, left.dtype), np.empty(line * HIGH, left.dtype)
+        sums = np.empty(bonds * HIGH, left.dtype)
+        begin = number * blocks // busy
+        for block in range(begin, (number + 1) * blocks // busy):
+            first, end = block * HIGH, min((block + 1) * HIGH, size)
+            for pair in range(pairs):
+                for half in range(2):
+                    _read_(tile, half * wide, grad, rows, vectors, overlaps, crop, first, end, 2 * pair + half, wide)
+                    for row in range(0, HIGH, wide):
+                        transpose_(tile, row * line + half * wide, line, turned, half * wide * HIGH + row, HIGH)
+                at = pair * bonds * line
+                for q in range(0, bonds, 4):
+                    four = place_four(at, line, q, bonds)
+                    for row in range(0, HIGH, line):
+                        to = place_four(row, HIGH, q, bonds)
+                        multiply_four_(packed, four, 1, turned, row, wide, HIGH, line, sums, to, wide, pair > 0)
+                    above = place_four(first * bonds, 1, q, bonds)
+                    multiply_four_(flat, above, bonds, tile, 0, wide, line, end - first, own, four, wide, block > begin)
+            for row in range(first, end):
+                for q in range(bonds):
+                    left_grad[row, q] = sums[q * HIGH + row - first]
+    if count > 1:
+        wait(addresses[1])
+    length, into, spare = right_grad.shape[1], right_grad.reshape(-1), np.empty(wide, left.dtype)
+    for u in range(number * len(vectors) // count, (number + 1) * len(vectors) // count):
+        at, to = u // 2 * bonds * line + u % 2 * wide, columns[u]
+        for _ in range(bonds):
+            total = load(parts[0], at)
+            for k in range(1, busy):
+                total = plus(total, load(parts[k], at))
+            if overlaps[u] == 0:
+                store(into, to, total)
+            else:
+                # The others are those of the vector ahead.
+                store(spare, 0, total)
+                for j in range(overlaps[u], wide):
+                    into[to + j] = spare[j]
+            at += line
+            to += length
 
 
 @inlined

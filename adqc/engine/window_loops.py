@@ -8,56 +8,52 @@ import numpy as np
 
 from adqc.compiled import compiled
 from adqc.engine.gate_kernels import apply_gate_, pull_gate_
-from adqc.threads import split, wait
+from adqc.engine.moves import gather_part_, scatter_part_
+from adqc.threads import wait
 from adqc.vectors import load, store, transpose_
 
 
 @compiled
-def run_windows_(
-    addresses: Any, team: int, begun: Any, made: Any, gates: Any, places: Any, windows: Any, sources: Any,
-    states: Any, apart: bool, limits: Any,
+def run_part_(
+    begun: Any, made: Any, last: Any, found: Any, gates: Any, tables: Any, apart: bool, limits: Any, addresses: Any,
+    number: int, count: int,
 ) -> None:  # fmt: skip
-    """Fill ``made`` with the states behind all windows, one after another; of several, ``apart``, each thread takes
-    some, else each takes a part of every one."""
-    split(addresses, team, _run_part_, (begun, made, gates, places, windows, sources, states, apart, limits))
+    """What each window of some states makes.
 
-
-@compiled
-def pull_windows_(
-    addresses: Any, team: int, grads: Any, pulled: Any, found: Any, begun: Any, made: Any, gates: Any,
-    places: Any, windows: Any, sources: Any, states: Any, apart: bool, limits: Any,
-) -> None:  # fmt: skip
-    """The gradients of what is there behind each window but the last one, and in the end of what there was at first,
-    into two rows of ``pulled`` for each state, in turns; ``found``, (threads, …) or of those ``apart`` (1, …), zeros,
-    gets that of the gates in its first part."""
-    given = grads, pulled, found, begun, made, gates, places, windows, sources, states, apart, limits
-    split(addresses, team, _pull_part_, given)
-    flat = found.reshape(len(found), -1)
-    for number in range(1, len(flat)):
-        for k in range(flat.shape[1]):
-            flat[0, k] += flat[number, k]
-
-
-@compiled
-def _run_part_(
-    begun: Any, made: Any, gates: Any, places: Any, windows: Any, sources: Any, states: Any, apart: bool, limits: Any,
-    addresses: Any, number: int, count: int,
-) -> None:  # fmt: skip
+    Args:
+        begun: What there is at first, of all states.
+        made: Gets what all windows but the last ones make.
+        last: Gets what the last ones make that is moved.
+        found: Gets what comes of all states.
+        gates: (G, 2^k, 2^k).
+        tables: See :class:`adqc.engine.script.Script`.
+        apart: Whether each thread takes some states, else each takes a part of every one.
+        limits: See there.
+        addresses: What threads wait at.
+        number: This thread's.
+        count: How many threads there are.
+    """
+    places, windows, sources, states, moves, high, low = tables
     some, others, own, own_count = (number, count, 0, 1) if apart else (0, 1, number, count)
     for s in range(some, len(states), others):
-        first, last, begin, low, _ = states[s]
+        first, end, begin, at, into = states[s]
+        moved = moves[s, 4] > 0
+        target = last[into:] if moved else found[moves[s, 5] :]
         _run_state_(
-            begun[begin:], made, low, gates, places, windows[first:last], sources, limits, addresses, own, own_count
-        )
+            begun[begin:], made[at:], target, gates, places, windows[first:end], sources, limits, addresses, own,
+            own_count,
+        )  # fmt: skip
+        if moved:
+            _move_(last[into:], found, moves[s], high, low, False, addresses, own, own_count)
 
 
 @compiled
 def _run_state_(
-    state: Any, made: Any, low: int, gates: Any, places: Any, windows: Any, sources: Any, limits: Any, addresses: Any,
-    number: int, count: int,
+    state: Any, made: Any, target: Any, gates: Any, places: Any, windows: Any, sources: Any, limits: Any,
+    addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
     room = np.empty((2, _most_entries(windows, limits, count)), state.dtype)
-    own_rows, wide = _name_rows(windows), limits[0]
+    own_rows, wide, at_first = _name_rows(windows), limits[0], 0
     before_it = state
     for w in range(len(windows)):
         start, end, before, rows, behind, given, first = windows[w]
@@ -66,8 +62,9 @@ def _run_state_(
         tile, other = room[0, : rows * line], room[1, : rows * line]
         if lanes < line:
             tile[:] = 0
-        high = low + before * rows * behind
-        behind_it, named = made[low:high], sources[first : first + rows]
+        size = before * rows * behind
+        behind_it = target[:size] if w == len(windows) - 1 else made[at_first : at_first + size]
+        named = sources[first : first + rows]
         together, side = max(1, lanes // behind), max(1, behind // lanes)
         tiles = before // together * side
         for t in range(number * tiles // count, (number + 1) * tiles // count):
@@ -77,23 +74,77 @@ def _run_state_(
                 apply_gate_(gates[places[g, 0]], False, tile, other, places[g, 1] * line, places[g, 2] * line, wide)
                 tile, other = other, tile
             _write_(behind_it, tile, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
-        before_it, low = behind_it, high
+        before_it = behind_it
+        at_first += size
         if count > 1:
             wait(addresses[1])
 
 
 @compiled
-def _pull_part_(
-    grads: Any, pulled: Any, found: Any, begun: Any, made: Any, gates: Any, places: Any, windows: Any, sources: Any,
-    states: Any, apart: bool, limits: Any, addresses: Any, number: int, count: int,
+def _move_(
+    last: Any, found: Any, move: Any, high: Any, low: Any, back: bool, addresses: Any, number: int, count: int
+) -> None:
+    """What a last window makes, as it shall lie; or back."""
+    unit, to = move[4], move[5]
+    places, others = high[move[0] : move[0] + move[1]], low[move[2] : move[2] + move[3]]
+    items = found[to : to + len(places) * len(others) * unit]
+    last = last[: len(last) // unit * unit]
+    given = places, others, back, addresses, number, count
+    if unit * last.itemsize == 16:
+        _move_units_(last.view(np.complex128), items.view(np.complex128), *given)
+    elif unit > 1:
+        _move_units_(last.view(np.complex64), items.view(np.complex64), *given)
+    else:
+        _move_units_(last, items, *given)
+
+
+@compiled
+def _move_units_(
+    last: Any, items: Any, high: Any, low: Any, back: bool, addresses: Any, number: int, count: int
+) -> None:
+    if back:
+        scatter_part_(items, last, high, low, addresses, number, count)
+    else:
+        gather_part_(last, items, high, low, addresses, number, count)
+
+
+@compiled
+def pull_part_(
+    grads: Any, turned: Any, pulled: Any, found: Any, begun: Any, made: Any, gates: Any, tables: Any, apart: bool,
+    limits: Any, addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
+    """The backward pass of :func:`run_part_`.
+
+    Args:
+        grads: The gradients of what comes of all states.
+        turned: Gets those of what is moved; zeros where some of it is left out.
+        pulled: (2 states, …): gets the gradients of what there is behind each window but the last one, and in the end
+            of what there was at first, in two rows for each state, in turns.
+        found: (threads, G, 2^k, 2^k), or (1, …) for those ``apart``; zeros: gets parts of that of the gates.
+        begun: As there, as what follows.
+        made: The same.
+        gates: The same.
+        tables: The same.
+        apart: The same.
+        limits: The same.
+        addresses: The same.
+        number: The same.
+        count: The same.
+    """
+    places, windows, sources, states, moves, high, low = tables
     some, others, own, own_count = (number, count, 0, 1) if apart else (0, 1, number, count)
     for s in range(some, len(states), others):
-        first, last, begin, low, at = states[s]
-        high = states[s + 1, 3] if s + 1 < len(states) else len(made)
+        first, end, begin, at, into = states[s]
+        grad = grads[moves[s, 5] :]
+        if moves[s, 4] > 0:
+            grad = turned[into:]
+            _move_(grad, grads, moves[s], high, low, True, addresses, own, own_count)
+            if own_count > 1:
+                wait(addresses[1])
+        stop = states[s + 1, 3] if s + 1 < len(states) else len(made)
         _pull_state_(
-            grads[at:], pulled[2 * s : 2 * s + 2], found[own], begun[begin:], made[low:high], gates, places,
-            windows[first:last], sources, limits, addresses, own, own_count,
+            grad, pulled[2 * s : 2 * s + 2], found[own], begun[begin:], made[at:stop], gates, places,
+            windows[first:end], sources, limits, addresses, own, own_count,
         )  # fmt: skip
 
 
@@ -114,8 +165,9 @@ def _pull_state_(
         if lanes < line:
             room[0, : rows * line] = 0
             own[:] = 0
-        high -= before * rows * behind
-        before_it = state if w == 0 else made[high - before * given * behind : high]
+        size = before * given * behind
+        before_it = state if w == 0 else made[high - size : high]
+        high -= size
         into, named = pulled[(len(windows) - 1 - w) % 2], sources[first : first + rows]
         together, side = max(1, lanes // behind), max(1, behind // lanes)
         tiles = before // together * side

@@ -50,23 +50,6 @@ class Window(NamedTuple):
     sources: int
 
 
-class Tables(NamedTuple):
-    """What loops over windows are told, of one state or of several, each with gates of its own.
-
-    Args:
-        gates: As of :class:`Windows`, of all states.
-        windows: The same, of one state after another.
-        sources: The same.
-        states: For each state its first window and the one behind its last one, and where it begins: what there is at
-            first, among those of all; what its windows make; what its last one makes, among those of all.
-    """
-
-    gates: Numbers
-    windows: Numbers
-    sources: Numbers
-    states: Numbers
-
-
 @dataclass(frozen=True, eq=False)
 class Windows:
     """How gates act on a whole state.
@@ -87,7 +70,6 @@ class Windows:
     Attributes:
         size: How many entries the backward pass keeps.
         widest: How many a window is given at most.
-        tables: What loops are told of this one alone.
     """
 
     gates: Numbers
@@ -101,13 +83,10 @@ class Windows:
 
     size: int = field(init=False)
     widest: int = field(init=False)
-    tables: Tables = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", sum(own[2] * own[3] * own[4] for own in self.windows.values))
         object.__setattr__(self, "widest", max(own[2] * own[5] * own[4] for own in self.windows.values))
-        states = Numbers(((0, len(self.windows.values), 0, 0, 0),))
-        object.__setattr__(self, "tables", Tables(self.gates, self.windows, self.sources, states))
 
 
 def find_windows(wiring: Wiring, layout: Layout, order: Sequence[int], *, zeros: bool = False) -> Windows | None:
