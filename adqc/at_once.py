@@ -165,8 +165,10 @@ def _keeps_little(loops: Windows | Patches, gates: Tensor) -> bool:
 def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor, state: Tensor | None) -> bool:
     if wall.family.arrays is None or is_traced() or gates.dtype not in (torch.float32, torch.float64):
         return False
-    others = (scale,) if state is None else (scale, state)
-    return is_small(gates, gates.numel()) and all(one.dtype == gates.dtype and is_plain(one) for one in others)
+    for one in (scale, state):
+        if one is not None and not (one.dtype == gates.dtype and is_plain(one)):
+            return False
+    return is_small(gates, gates.numel())
 
 
 def _join(
@@ -296,12 +298,13 @@ class _AtOnce(torch.autograd.Function):
         # What nobody has used has no gradient, as if it had been made alone.
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
-        made = [part.make(*map(as_array, part.tensors)) for part in parts]
-        ctx.parts = [
-            (pull, part.in_steps, len(part.tensors), [own.shape for own in found])
-            for part, (found, pull) in zip(parts, made, strict=True)
-        ]
-        return tuple(torch.from_numpy(own) for found, _ in made for own in found)
+        ctx.parts = []
+        made: list[NumpyArray] = []
+        for part in parts:
+            found, pull = part.make(*map(as_array, part.tensors))
+            ctx.parts.append((pull, part.in_steps, len(part.tensors), [own.shape for own in found]))
+            made += found
+        return tuple(map(torch.from_numpy, made))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -318,7 +321,7 @@ class _AtOnce(torch.autograd.Function):
                 own[0].new_zeros(shape) if seed is None else seed for seed, shape in zip(some, shapes, strict=True)
             ]
             if not create and all(map(is_plain, seeds)):
-                some_pulled = pull([as_array(seed) for seed in seeds])
+                some_pulled = pull(list(map(as_array, seeds)))
                 pulled += (None if one is None else torch.from_numpy(one) for one in some_pulled)
                 continue
             # As functions that have gradients themselves, or for a batch of them.

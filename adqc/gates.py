@@ -49,6 +49,10 @@ class GateFamily:
         sites: Number k of qubits that a gate acts on.
         columns: Whether the parameters are the entries of a matrix, of which a gate stores the columns that its fresh
             wires, which hold |0>, let through; the other columns, and the gate's, are zero.
+
+    Attributes:
+        arrays: ``matrices`` on a numpy array, and what makes the parameters' gradient of the gates'; None where torch
+            does that. Where a family has ``columns``, of stored entries, see :func:`adqc.orthogonal.stored_arrays`.
     """
 
     name: str
@@ -64,12 +68,11 @@ class GateFamily:
     sites: int = field(default=2)
     columns: bool = False
 
-    @property
-    def arrays(self) -> Callable[..., tuple[NumpyArray, Pull]] | None:
-        """``matrices`` on a numpy array, and what makes the parameters' gradient of the gates'; None where torch does
-        that. Where a family has ``columns``, of stored entries, see :func:`adqc.orthogonal.stored_arrays`."""
-        # By identity, as what users bring need have no hash.
-        return next((own for matrices, own in _ARRAYS if self.matrices is matrices), None)
+    arrays: Callable[..., tuple[NumpyArray, Pull]] | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # No property: small circuits take as long as calls do. By identity, as what users bring need have no hash.
+        object.__setattr__(self, "arrays", next((own for made, own in _ARRAYS if self.matrices is made), None))
 
     def stored(self, fresh: Sequence[bool]) -> tuple[int, ...]:
         """The parameters that a gate with these fresh wires stores."""
@@ -273,6 +276,12 @@ def _free_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
     return so4_matrices(_so4_start(fresh, generator)).flatten(1)
 
 
+_ARRAYS = (
+    (cartan_matrices, cartan_arrays),
+    (so4_matrices, so4_arrays),
+    (_free_matrices, _free_arrays),
+    (orthogonal_matrices, stored_arrays),
+)
 CARTAN = GateFamily("cartan", 4, _cartan_operations, cartan_matrices, minimal=(0, 2, 3), start=_cartan_start)
 SO4 = GateFamily("so4", 6, _so4_operations, so4_matrices, start=_so4_start)
 SU4 = GateFamily("su4", 15, _su4_operations, _su4_matrices, real=False, start=_su4_start)
@@ -307,12 +316,6 @@ WIDE = tuple(
         columns=True,
     )
     for sites in (3, 4, 5, 6)
-)
-_ARRAYS = (
-    (cartan_matrices, cartan_arrays),
-    (so4_matrices, so4_arrays),
-    (_free_matrices, _free_arrays),
-    (orthogonal_matrices, stored_arrays),
 )
 FAMILIES = {family.name: family for family in (CARTAN, SO4, CARTAN_SU4, SU4, FREE, *WIDE)}
 

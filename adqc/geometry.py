@@ -43,6 +43,7 @@ class Wiring:
     wires: tuple[tuple[int, ...], ...] = field(init=False, repr=False, compare=False)
     fresh: tuple[tuple[bool, ...], ...] = field(init=False, repr=False, compare=False)
     moments: tuple[tuple[int, ...], ...] = field(init=False, repr=False, compare=False)
+    _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.sites < 1:
@@ -53,10 +54,15 @@ class Wiring:
         if sum(self.layers) != len(self.gates):
             raise ValueError(f"the layers hold {sum(self.layers)} gates, but the sequence has {len(self.gates)}")
         # Computed here rather than at first use, which torch.compile could not trace.
+        object.__setattr__(self, "_hash", hash((self.sites, self.gates, self.layers)))
         object.__setattr__(self, "layer_of", tuple(k for k, count in enumerate(self.layers) for _ in range(count)))
         object.__setattr__(self, "wires", self._find_wires())
         object.__setattr__(self, "fresh", self._find_fresh())
         object.__setattr__(self, "moments", self._find_moments())
+
+    def __hash__(self) -> int:
+        # Layers look plans up at every call, and a deep circuit has many gates.
+        return self._hash
 
     def _find_wires(self) -> tuple[tuple[int, ...], ...]:
         touched: list[list[int]] = [[] for _ in range(self.sites)]

@@ -98,7 +98,7 @@ def linear_at_once(
     if part is None:
         return None
     count, own = len(part.tensors), part
-    trained = any(tensor.requires_grad for tensor in part.tensors)
+    trained = gates.requires_grad or scale.requires_grad or (state is not None and state.requires_grad)
     wanted = x.requires_grad, trained, bias is not None and bias.requires_grad
 
     def make(*given: NumpyArray) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:

@@ -43,8 +43,8 @@ def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool 
     if route not in ("auto", "matrix-free"):
         return None
     rounded = round_batch(batch)
-    chain = find_chain(wall, rounded, use=use, kept=kept)
     if route == "matrix-free":
+        chain = find_chain(wall, rounded, use=use, kept=kept)
         if chain is None:
             raise ValueError(
                 f"a circuit of shape {wall.shape}, layout {wall.config.layout!r}, cannot be applied without its weight "
@@ -52,11 +52,12 @@ def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool 
                 f"and layout='rows-first' for a convolution"
             )
         return chain
-    if chain is None:
+    if wall.config.axes is not None or wall.config.frequencies is not None:
         return None
     training = _trains(wall) if training is None else training
-    free, built = predict(wall, chain, rounded, use=use, kept=kept, training=training)
-    return chain if free < built else None
+    return _cheaper_chain(
+        wall.shape, wall.wiring, wall.layout, wall.family.real, *_loops(wall), rounded, use, kept, training
+    )
 
 
 def round_batch(batch: int) -> int:
@@ -73,8 +74,12 @@ def find_chain(wall: BrickWall, batch: int, *, use: str, kept: bool) -> Chain | 
 
 def predict(wall: BrickWall, chain: Chain, batch: int, *, use: str, kept: bool, training: bool) -> tuple[float, float]:
     """What applying the chain and what building the weight is thought to cost, in seconds of a typical machine."""
-    free = chain.apply + (0 if kept else chain.build)
-    return (CHAIN_PASSES if training else 1) * free, predict_built(wall, batch, use=use, kept=kept, training=training)
+    free = _free_seconds(chain, kept, training)
+    return free, predict_built(wall, batch, use=use, kept=kept, training=training)
+
+
+def _free_seconds(chain: Chain, kept: bool, training: bool) -> float:
+    return (CHAIN_PASSES if training else 1) * (chain.apply + (0 if kept else chain.build))
 
 
 def predict_built(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool) -> float:
@@ -95,15 +100,33 @@ def predict_turned(wall: BrickWall, batch: int, *, kept: bool, training: bool) -
 
 def goes_in_loops(wall: BrickWall) -> bool:
     """Whether gates that act on a whole state do so in loops, where it is small."""
-    return wall.family.arrays is not None and wall.scale.device.type == "cpu"
+    return _loops(wall)[0]
 
 
 def _loops(wall: BrickWall) -> tuple[bool, bool]:
     """Whether gates act in loops, and whether the weight is multiplied by in loops."""
-    return goes_in_loops(wall), wall.scale.device.type == "cpu"
+    on_cpu = wall.scale.device.type == "cpu"
+    return on_cpu and wall.family.arrays is not None, on_cpu
 
 
-# Layers ask at every call, and numbers are found in less time than they are made.
+# Layers ask at every call, and what is decided is found in less time than it is made.
+@plans
+def _cheaper_chain(*case: Any) -> Chain | None:
+    return _find_cheaper_chain(*case)
+
+
+@lru_cache(maxsize=512)
+def _find_cheaper_chain(
+    shape: tuple[int, ...], wiring: Wiring, layout: Layout, real: bool, in_loops: bool, on_cpu: bool, batch: int,
+    use: str, kept: bool, training: bool,
+) -> Chain | None:  # fmt: skip
+    chain = make_chain(wiring, layout, batch, use=use, kept=kept, real=real)
+    if chain is None:
+        return None
+    built = _make_built_seconds(shape, shape, None, wiring, layout, in_loops, on_cpu, batch, use, kept)
+    return chain if _free_seconds(chain, kept, training) < (PASSES if training else 1) * built else None
+
+
 @plans
 def _built_seconds(*geometry: Any) -> float:
     return _make_built_seconds(*geometry)
@@ -151,11 +174,11 @@ def linear(layer: Any, x: Tensor) -> Tensor | None:
     if x.dim() < 1 or x.shape[-1] != wall.shape[1]:
         return None
     batch = x.numel() // x.shape[-1]
-    chain = _choose(layer, batch, "linear") if batch else None
+    chain = _choose(layer, wall, batch, "linear") if batch else None
     if chain is None:
         if not batch:
             return None
-        return turned_linear(layer, x) if _turns(layer, x, batch) else built_linear(layer, x)
+        return turned_linear(layer, x) if _turns(layer, wall, x, batch) else built_linear(layer, x)
     y, flat = None, _flatten(x)
     if not (keeps(layer) or _is_cast(x)):
         y = apply_at_once(wall, wall.gates, wall.scale, chain, flat, layer.bias, wall.state)
@@ -204,8 +227,7 @@ def built_linear(layer: Any, x: Tensor) -> Tensor | None:
     return dense.linear(x, layer.weight, layer.bias)
 
 
-def _turns(layer: Any, x: Tensor, batch: int) -> bool:
-    wall: BrickWall = layer.circuit
+def _turns(layer: Any, wall: BrickWall, x: Tensor, batch: int) -> bool:
     # What torch says of an input of another dtype, or does with it under autocast, is left to it.
     if wall.config.frequencies is None or wall.is_ready() or x.dtype != wall.scale.dtype:
         return False
@@ -219,7 +241,7 @@ def conv(layer: Any, x: Tensor) -> Tensor | None:
         return None
     # A list, as torch.compile does not take a generator here.
     positions = x.shape[0] * math.prod([-(-size // step) for size, step in zip(x.shape[2:], layer.stride, strict=True)])
-    chain = _choose(layer, positions, "conv")
+    chain = _choose(layer, wall, positions, "conv")
     if chain is None:
         return None
     matrices = _matrices(layer, chain)
@@ -241,7 +263,7 @@ def embedding(layer: Any, index: Tensor) -> Tensor | None:
     wall: BrickWall = layer.circuit
     if layer.max_norm is not None or layer.scale_grad_by_freq or not index.numel() or index.is_floating_point():
         return None
-    chain = _choose(layer, index.numel(), "lookup")
+    chain = _choose(layer, wall, index.numel(), "lookup")
     if chain is None:
         return None
     if not torch.compiler.is_compiling():
@@ -261,8 +283,7 @@ def _check_range(layer: Any, index: Tensor) -> None:
         )
 
 
-def _choose(layer: Any, batch: int, use: str) -> Chain | None:
-    wall: BrickWall = layer.circuit
+def _choose(layer: Any, wall: BrickWall, batch: int, use: str) -> Chain | None:
     return None if wall.is_ready() else choose(wall, batch, use=use, kept=keeps(layer))
 
 

@@ -193,7 +193,7 @@ def test_parameters_changed_before_the_backward_pass_are_noticed():
 def test_small_halves_of_a_large_weight_are_refused_before_it_is_built(monkeypatch):
     wall = make(shape=(2**15, 2**15), depth=2, layout="rows-first", dtype=torch.float32)
     monkeypatch.setattr(memory, "free_memory", lambda device: 2**31)
-    monkeypatch.setattr(at_once, "make_circuit", lambda *_: pytest.fail("memory was asked for"))
+    monkeypatch.setattr(at_once, "make_circuit", lambda *_, **__: pytest.fail("memory was asked for"))
     with pytest.raises(MemoryError, match=f"{2**32:,} bytes"):
         wall()
 
@@ -201,7 +201,7 @@ def test_small_halves_of_a_large_weight_are_refused_before_it_is_built(monkeypat
 def test_it_is_what_a_small_circuit_takes(monkeypatch):
     calls = []
     own = at_once.make_circuit
-    monkeypatch.setattr(at_once, "make_circuit", lambda *given: calls.append(1) or own(*given))
+    monkeypatch.setattr(at_once, "make_circuit", lambda *given, **options: calls.append(1) or own(*given, **options))
     wall = make(dtype=torch.float32)
     wall().sum().backward()
     with torch.no_grad():

@@ -38,8 +38,10 @@ def goes_in_loops(x: Tensor, shape: Sequence[int], others: Sequence[Tensor | Non
     least = min(*x.shape, *shape)
     if x.shape[1] != shape[1] or least < count_entries(x.element_size()) or not shares_threads():
         return False
-    there = (x, *(one for one in others if one is not None))
-    return all(is_plain(one) and one.dtype == x.dtype and one.device == x.device for one in there)
+    for one in (x, *others):
+        if one is not None and not (is_plain(one) and one.dtype == x.dtype and one.device == x.device):
+            return False
+    return True
 
 
 def multiply_inputs(x: NumpyArray, weight: NumpyArray, bias: NumpyArray | None) -> tuple[NumpyArray, PullInputs]:

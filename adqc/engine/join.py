@@ -38,7 +38,7 @@ class Crop:
     kept: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Join:
     """How two halves are joined.
 
