@@ -34,8 +34,9 @@ from adqc.engine.contract import as_halves, contract_arrays
 from adqc.engine.evolve import KEEP
 from adqc.engine.gate_loops import multiply_out, run_halves, run_patches, run_windows
 from adqc.engine.join import Join, join_arrays
-from adqc.engine.materialise import make_plan
+from adqc.engine.materialise import Plan, make_plan
 from adqc.engine.patches import Patches
+from adqc.engine.program import Program
 from adqc.engine.train import Train, narrow_train
 from adqc.engine.windows import Windows
 from adqc.memory import check_memory
@@ -49,6 +50,10 @@ ROUTES = ("auto", "halves", "fused", "matrix-free")
 Many = Sequence[NumpyArray]
 # What is made of a circuit's pieces and of the gates behind them, and what makes their gradients of its own.
 Ending = Callable[[Many, NumpyArray], tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]]
+
+
+# What is made of gates, a scale and a state, and what makes their gradients of its own.
+Contract = Callable[[NumpyArray, NumpyArray, NumpyArray | None], tuple[Many, Callable[[Many], Many]]]
 
 
 class Part(NamedTuple):
@@ -90,6 +95,12 @@ def build_at_once(
 
 def find_part(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: Tensor | None = None) -> Part | None:
     """How :func:`build_at_once` builds it, for :func:`run_parts`; arguments, None and errors as there."""
+    plan = find_plan(wall, gates, scale, route, state)
+    return None if plan is None else make_part(wall, plan, list_tensors(gates, scale, state))
+
+
+def find_plan(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: Tensor | None = None) -> Plan | None:
+    """The plan by which it does; arguments, None and errors as there."""
     if route not in ROUTES or not _is_small(wall, gates, scale, state):
         return None
     plan = make_plan(wall.wiring, wall.layout, route, in_loops=True, zeros=state is None)
@@ -98,16 +109,24 @@ def find_part(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: 
     if plan.tail is not None and not (isinstance(plan.tail, Windows) and _keeps_little(plan.tail, gates)):
         return None
     check_memory(wall.layout, gates)
+    return plan
+
+
+def make_part(wall: BrickWall, plan: Plan, tensors: tuple[Tensor, ...]) -> Part:
+    """What builds a wall by such a plan, given what :func:`list_tensors` lists."""
     shape = wall.shape if wall.config.frequencies is None else wall.layout.shape
 
     def in_steps(gates: Tensor, scale: Tensor, state: Tensor | None = None) -> Sequence[Tensor]:
         return (wall.build_in_steps(gates, scale, state).reshape(shape),)
 
+    head, tail = plan.head, plan.tail
+    assert not isinstance(head, Program), "find_plan takes none with blocks"
+    assert not isinstance(tail, Program), "find_plan takes none with blocks"
     # Loops join what they have made.
-    joined, join = (plan.join, None) if isinstance(plan.head, Patches) else (None, plan.join)
-    ending = partial(_join, join=join, tail=plan.tail, shape=shape)
-    make = partial(make_circuit, wall, plan.head, plan.first, ending, peeled=plan.peeled, join=joined)
-    return Part(make, in_steps, list_tensors(gates, scale, state))
+    joined, join = (plan.join, None) if isinstance(head, Patches) else (None, plan.join)
+    ending = partial(_join, join=join, tail=tail, shape=shape)
+    make = partial(make_circuit, wall, head, plan.first, ending, peeled=plan.peeled, join=joined)
+    return Part(make, in_steps, tensors)
 
 
 def pieces_at_once(
@@ -210,6 +229,7 @@ def make_circuit(
     *,
     peeled: tuple[int, ...] = (),
     join: Join | None = None,
+    contract: Contract | None = None,
 ) -> tuple[Many, Callable[[Many], Many]]:
     """What the ending makes of the circuit, and what makes the gradients of gates, scale and state of its own.
 
@@ -223,6 +243,7 @@ def make_circuit(
         state: (Q, 2), as ``wall.state``.
         peeled: Those of the first gates that act behind the pieces.
         join: How patches are joined; None for pieces.
+        contract: What makes of the first gates, scale and state what comes in the place of pieces; None for these.
     """
     with silently():
         matrices, pull_params = _make_gates(wall, gates)
@@ -230,7 +251,8 @@ def make_circuit(
             plan = narrow_train(plan, wall.every)
         elif wall.every > 1:
             matrices, pull_params = _fill_up(matrices, pull_params, wall.every)
-        pieces, pull_head = _contract(matrices[:first], plan, join, scale.reshape(1), state)
+        contract = partial(_contract, plan, join) if contract is None else contract
+        pieces, pull_head = contract(matrices[:first], scale.reshape(1), state)
         late = np.concatenate([matrices[list(peeled)], matrices[first:]]) if peeled else matrices[first:]
         found, pull_found = ending(pieces, late)
 
@@ -270,9 +292,9 @@ def _fill_up(matrices: NumpyArray, pull: Pull, every: int) -> tuple[NumpyArray, 
 
 
 def _contract(
-    gates: NumpyArray,
     plan: Columns | Train | Patches | None,
     join: Join | None,
+    gates: NumpyArray,
     scale: NumpyArray,
     state: NumpyArray | None,
 ) -> tuple[Many, Callable[[Many], Many]]:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from adqc.arrays import NumpyArray, is_kept_elsewhere
+from adqc.arrays import NumpyArray, as_array, is_kept_elsewhere
 from adqc.at_once import (
     Many,
     Part,
-    find_part,
+    find_plan,
     find_program,
     list_tensors,
     make_circuit,
+    make_part,
     run_parts,
 )
 from adqc.engine.apply import apply_arrays, apply_chain, as_matrices, goes_at_once, pull_pieces
 from adqc.engine.chain import Chain
 from adqc.engine.dense import goes_in_loops, multiply_inputs
+from adqc.engine.materialise import Plan
+from adqc.engine.patches import Patches
 from adqc.engine.products import suits_loops
+from adqc.engine.tiles import Tiles, apply_tiles, make_tiles
 
 if TYPE_CHECKING:
     from adqc.brickwall import BrickWall
@@ -94,27 +99,74 @@ def linear_at_once(
     """The same with the weight, which is built; arguments, None and errors as above."""
     if wall.config.frequencies is not None or not goes_in_loops(x, wall.shape, (scale, bias)) or is_kept_elsewhere():
         return None
-    part = find_part(wall, gates, scale, wall.config.route, state)
-    if part is None:
+    plan = find_plan(wall, gates, scale, wall.config.route, state)
+    if plan is None:
         return None
-    count, own = len(part.tensors), part
-    trained = gates.requires_grad or scale.requires_grad or (state is not None and state.requires_grad)
-    wanted = x.requires_grad, trained, bias is not None and bias.requires_grad
-
-    def make(*given: NumpyArray) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:
-        (weight,), pull_weight = own.make(*given[:count])
-        inputs, *others = given[count:]
-        found, pull_found = multiply_inputs(inputs, weight, others[0] if others else None)
-
-        def pull(grads: Many) -> Sequence[NumpyArray | None]:
-            first, pulled, last = pull_found(grads[0], wanted)
-            stored = [None] * count if pulled is None else pull_weight([pulled])
-            return [*stored, first, *[last] * len(others)]
-
-        return (found,), pull
+    tensors = list_tensors(gates, scale, state)
+    part = make_part(wall, plan, tensors)
+    trained = any(tensor.requires_grad for tensor in tensors)
+    tiles = None if x.requires_grad or not trained else _find_tiles(wall, plan, scale)
+    if tiles is None:
+        wanted = x.requires_grad, trained, bias is not None and bias.requires_grad
+        make = partial(_build_and_multiply, part, wanted)
+    else:
+        make = partial(_apply_tiles, wall, plan, tiles)
+    count, own = len(tensors), part
 
     def in_steps(*given: Tensor) -> Sequence[Tensor]:
         (weight,) = own.in_steps(*given[:count])
         return (F.linear(given[count], weight, *given[count + 1 :]),)
 
-    return run_parts([Part(make, in_steps, (*part.tensors, x, *([] if bias is None else [bias])))])[0]
+    return run_parts([Part(make, in_steps, (*tensors, x, *([] if bias is None else [bias])))])[0]
+
+
+def _find_tiles(wall: BrickWall, plan: Plan, scale: Tensor) -> Tiles | None:
+    """How the weight is made tile by tile, where it is a product of patches and nothing else."""
+    if not isinstance(plan.head, Patches) or plan.join is None or plan.tail is not None or wall.config.axes is not None:
+        return None
+    return make_tiles(plan.head, plan.join, wall.layout, as_array(scale).dtype)
+
+
+def _build_and_multiply(
+    part: Part, wanted: Sequence[bool], *given: NumpyArray
+) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:
+    """The outputs, the weight being built; and the gradients of inputs, circuit and bias that are wanted."""
+    count = len(part.tensors)
+    (weight,), pull_weight = part.make(*given[:count])
+    inputs, *others = given[count:]
+    found, pull_found = multiply_inputs(inputs, weight, others[0] if others else None)
+
+    def pull(grads: Many) -> Sequence[NumpyArray | None]:
+        first, pulled, last = pull_found(grads[0], wanted)
+        stored = [None] * count if pulled is None else pull_weight([pulled])
+        return [*stored, first, *[last] * len(others)]
+
+    return (found,), pull
+
+
+def _apply_tiles(
+    wall: BrickWall, plan: Plan, tiles: Tiles, gates: NumpyArray, scale: NumpyArray, x: NumpyArray, *others: NumpyArray
+) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:
+    """The same tile by tile, for inputs whose gradient is not wanted."""
+    lasts: list[NumpyArray] = []
+
+    def contract(gates: NumpyArray, scale: NumpyArray, _: NumpyArray | None) -> tuple[Many, Callable[[Many], Many]]:
+        found, pull_found = apply_tiles(x, others[0] if others else None, gates, scale, tiles, wall.shape[0])
+
+        def pull_tiles(grads: Many) -> Many:
+            own_scale, own, last = pull_found(grads[0])
+            lasts[:] = [last] * len(others)
+            return own, own_scale
+
+        return (found,), pull_tiles
+
+    def ending(outputs: Many, late: NumpyArray) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
+        return outputs, lambda grads: (grads, late)
+
+    assert isinstance(plan.head, Patches), "others have no tiles"
+    found, pull_all = make_circuit(wall, plan.head, plan.first, ending, gates, scale, contract=contract)
+
+    def pull(grads: Many) -> Sequence[NumpyArray | None]:
+        return [*pull_all(grads), None, *lasts]
+
+    return found, pull

@@ -13,8 +13,9 @@ from adqc.arrays import NumpyArray
 from adqc.compiled import compiled
 from adqc.engine.join import Join, join_sides, pull_sides
 from adqc.engine.patches import Patches
-from adqc.engine.placed import count_packed, multiply_part_
-from adqc.engine.placed import pull_part_ as pull_product_part_
+from adqc.engine.placed import count_packed
+from adqc.engine.placed_loops import multiply_part_
+from adqc.engine.placed_loops import pull_part_ as pull_product_part_
 from adqc.engine.script import Script, script_patches, script_windows
 from adqc.engine.window_loops import pull_part_, run_part_
 from adqc.engine.windows import Windows
@@ -106,11 +107,7 @@ def _run(
         script: What is done.
     """
     kind, places, count = start.dtype, script.places, len(script.firsts)
-    begun = np.ascontiguousarray(start)
-    if len(start) < script.begins:
-        begun = np.zeros(script.begins, kind)
-        begun[script.firsts] = 1
-        begun[: len(start)] = start
+    begun = begin(start, script)
     # Arrays that do not lie in one stretch would be compiled for anew.
     gates = np.ascontiguousarray(gates)
     made, last, found = (np.empty(size, kind) for size in (script.made, script.last, script.bounds[-1]))
@@ -145,6 +142,16 @@ def _run(
         return pulled[script.row, : len(start)], own[0]
 
     return ends, pull
+
+
+def begin(start: NumpyArray, script: Script) -> NumpyArray:
+    """What all states begin with; arguments as of :func:`_run`."""
+    if len(start) == script.begins:
+        return np.ascontiguousarray(start)
+    begun = np.zeros(script.begins, start.dtype)
+    begun[script.firsts] = 1
+    begun[: len(start)] = start
+    return begun
 
 
 @compiled
@@ -192,7 +199,7 @@ def _pull_(
 ) -> None:  # fmt: skip
     given = grads, turned, pulled, own, begun, made, gates, tables, apart, limits
     split(addresses, team, pull_part_, given)
-    _add_up_(own)
+    add_up_(own)
 
 
 @compiled
@@ -204,7 +211,7 @@ def _pull_product_(
         grad, found, packed, sides, parts, places, turned, pulled, own, begun, made, gates, tables, apart, limits
     )  # fmt: skip
     split(addresses, team, _pull_product_part_, given)
-    _add_up_(own)
+    add_up_(own)
 
 
 @compiled
@@ -222,7 +229,7 @@ def _pull_product_part_(
 
 
 @compiled
-def _add_up_(found: Any) -> None:
+def add_up_(found: Any) -> None:
     """The threads' parts, in the first one's place."""
     flat = found.reshape(len(found), -1)
     for number in range(1, len(flat)):

@@ -101,21 +101,39 @@ def script_patches(patches: Patches, join: Join | None, dtype: np.dtype[Any]) ->
         join: How they are joined; None where they are not.
         dtype: Their type.
     """
-    states = [(patch.windows, patch.gates.values) for patch in patches.patches]
-    ends = [_turn(piece, number, join) for number, piece in enumerate(patches.pieces)]
     if join is None:
-        return _write(states, ends, [piece.shape for piece in patches.pieces], dtype)
-    bonds = patches.pieces[0].shape[2]
-    sizes = [math.prod(end.kept) // bonds for end in ends]
-    rows, columns = sizes[::-1] if join.swapped else sizes
-    found = _write(states, ends, [(rows, bonds), (bonds, columns)], dtype, swapped=join.swapped)
+        ends = [_turn(piece, number, None) for number, piece in enumerate(patches.pieces)]
+        return _write(_states(patches), ends, [piece.shape for piece in patches.pieces], dtype)
+    found = script_sides(patches, join, dtype)
+    (rows, bonds), (_, columns) = found.shapes
     if bonds > MOST_BONDS:
         return found
     places = find_places(rows, columns, join.move, join.shape, join.kept, dtype.itemsize)
     return found if places is None else found._replace(places=places, shapes=(join.kept,))
 
 
-def _turn(piece: Piece, number: int, join: Join | None) -> _End:
+def script_sides(patches: Patches, join: Join, dtype: np.dtype[Any], *, inner: tuple[int, int] | None = None) -> Script:
+    """The script of two pieces as the sides of their product, (rows, bonds) and (bonds, columns).
+
+    Args:
+        patches: How the pieces are made.
+        join: How they are joined.
+        dtype: Their type.
+        inner: How many values the weight's columns have within the second piece, and how many of those of its rows lie
+            behind these; None where they all lie ahead.
+    """
+    ends = [_turn(piece, number, join, inner if number else None) for number, piece in enumerate(patches.pieces)]
+    bonds = patches.pieces[0].shape[2]
+    sizes = [math.prod(end.kept) // bonds for end in ends]
+    rows, columns = sizes[::-1] if join.swapped else sizes
+    return _write(_states(patches), ends, [(rows, bonds), (bonds, columns)], dtype, swapped=join.swapped)
+
+
+def _states(patches: Patches) -> list[tuple[Windows, Sequence[int]]]:
+    return [(patch.windows, patch.gates.values) for patch in patches.patches]
+
+
+def _turn(piece: Piece, number: int, join: Join | None, inner: tuple[int, int] | None = None) -> _End:
     bits = [size.bit_length() - 1 for size in piece.sizes]
     axes = list(range(sum(bits)))
     if piece.move is not None:
@@ -124,6 +142,10 @@ def _turn(piece: Piece, number: int, join: Join | None) -> _End:
         axes = [begins[run] + k for run in piece.move.axes for k in range(counts[run])]
     ends = [0, *accumulate(bits)]
     left, sites, right = (axes[ends[part] : ends[part + 1]] for part in piece.back)
+    if inner is not None:
+        behind, last = (size.bit_length() - 1 for size in inner)
+        middle = len(sites) - behind
+        sites = [*sites[: middle - last], *sites[middle:], *sites[middle - last : middle]]
     if join is None:
         order, whole, kept = [*left, *sites, *right], piece.shape, piece.shape
     else:
