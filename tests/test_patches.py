@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from adqc.engine import patches
+from adqc.engine import join, patches, script
+from adqc.engine.arrange import to_tensor
 from adqc.engine.chain import _finish
 from adqc.engine.evolve import run_program
 from adqc.engine.fusion import FUSIONS
-from adqc.engine.gate_loops import run_patches
+from adqc.engine.gate_loops import run_halves, run_patches
 from adqc.engine.patches import make_patches
 from adqc.engine.program import make_program
 from adqc.engine.split import cut, halves
@@ -38,7 +39,7 @@ def draw_gates(wiring, dtype=np.float64):
     return np.linalg.qr(np.random.default_rng(0).normal(size=(len(wiring.gates), side, side)))[0].astype(dtype)
 
 
-def join(pieces):
+def multiply_out(pieces):
     """(outputs of all pieces), from left to right."""
     found = pieces[0]
     for piece in pieces[1:]:
@@ -56,9 +57,9 @@ def test_values_and_gradients_are_the_oracles(wiring, places, slope):
     found, pull = run_patches(gates, made, scale)
     assert [own.shape for own in found] == [piece.shape for piece in made.pieces]
     pieces = [torch.from_numpy(own.copy()).requires_grad_() for own in found]
-    torch.testing.assert_close(join(pieces), due, rtol=0, atol=1e-13)
+    torch.testing.assert_close(multiply_out(pieces), due, rtol=0, atol=1e-13)
     seed = torch.from_numpy(np.random.default_rng(1).normal(size=due.shape))
-    own_scale, own_gates = pull([own.numpy() for own in torch.autograd.grad(join(pieces), pieces, seed)])
+    own_scale, own_gates = pull([own.numpy() for own in torch.autograd.grad(multiply_out(pieces), pieces, seed)])
     due_scale, due_gates = torch.autograd.grad(due, inputs, seed)
     np.testing.assert_allclose(own_gates, due_gates, rtol=0, atol=1e-12)
     np.testing.assert_allclose(own_scale, due_scale, rtol=0, atol=1e-12)
@@ -118,3 +119,45 @@ def test_what_is_too_large_has_none(monkeypatch):
     # What comes in lies between the sites of a wide gate.
     wide = staircase(9, 1, width=3, stride=2)
     assert make_patches(wide, cut(wide, (4,)), ranks=range(9)) is None
+
+
+# Cropped or not, in either half's bits; the second half first; whether loops make the product; and too many bonds.
+JOINS = [
+    ((16, 16), 3, "interleaved"),
+    ((64, 64), 4, "interleaved"),
+    ((60, 50), 5, "interleaved"),
+    ((256, 12), 4, "rows-first"),
+    ((200, 300), 6, "interleaved"),
+    ((5, 300), 4, "rows-first"),
+    ((9, 4, 20), 3, "interleaved"),
+    ((16, 16), 4, (4, 5, 6, 7, 0, 1, 2, 3)),
+    ((200, 60), 4, (8, 9, 10, 11, 12, 13, 0, 1, 2, 3, 4, 5, 6, 7)),
+]
+
+
+@pytest.mark.parametrize(("shape", "depth", "order"), JOINS)
+@pytest.mark.parametrize("most", [0, 128])
+def test_products_of_halves_are_the_oracles(monkeypatch, team, shape, depth, order, most):
+    monkeypatch.setattr(script, "MOST_BONDS", most)
+    monkeypatch.setattr(join, "MOST_BONDS", most)
+    script.script_patches.cache_clear()
+    weights = layout(shape, order)
+    wiring = brick_wall(weights.sites, depth)
+    gates, scale = draw_gates(wiring), np.array([1.75])
+    inputs = [torch.from_numpy(array.copy()).requires_grad_() for array in (scale, gates)]
+    due = to_tensor(run_gates(inputs[1], wiring) * inputs[0], weights)
+    seed = np.random.default_rng(1).normal(size=shape)
+    grads = torch.autograd.grad(due, inputs, torch.from_numpy(seed))
+    count = 0
+    for split in halves(wiring):
+        made = make_patches(wiring, split, ranks=weights.order)
+        if made is None:
+            continue
+        count += 1
+        found, pull = run_halves(gates, made, join.make_join(made.pieces, weights), scale)
+        np.testing.assert_allclose(found, due.detach(), rtol=0, atol=1e-13)
+        # Twice, as the second one takes what the first one has left.
+        for _ in range(2):
+            for own, expected in zip(pull(seed), grads, strict=True):
+                np.testing.assert_allclose(own, expected, rtol=0, atol=1e-12)
+    assert count
