@@ -115,8 +115,7 @@ def _run(
     if places is not None:
         work += found.size * len(places.rows) // WORK
     team = find_team(work)
-    apart = count % team.size == 0
-    given = begun, made, gates, script.tables, apart, script.limits
+    given = begun, made, gates, script.tables, script.limits
     if places is None:
         _run_(*team, last, found, *given)
         pairs = zip(pairwise(script.bounds), script.shapes, strict=True)
@@ -133,7 +132,7 @@ def _run(
         flat = np.ascontiguousarray(flat).reshape(-1)
         turned = np.zeros(script.last, kind) if script.cropped else np.empty(script.last, kind)
         pulled = np.empty((2 * count, script.widest), kind)
-        own = np.zeros((1 if apart else team.size, *gates.shape), kind)
+        own = np.zeros((team.size, *gates.shape), kind)
         if places is None:
             _pull_(*team, flat, turned, pulled, own, *given)
         else:
@@ -156,27 +155,26 @@ def begin(start: NumpyArray, script: Script) -> NumpyArray:
 
 @compiled
 def _run_(
-    addresses: Any, team: int, last: Any, found: Any, begun: Any, made: Any, gates: Any, tables: Any, apart: Any,
-    limits: Any,
+    addresses: Any, team: int, last: Any, found: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
 ) -> None:  # fmt: skip
-    split(addresses, team, run_part_, (begun, made, last, found, gates, tables, apart, limits))
+    split(addresses, team, run_part_, (begun, made, last, found, gates, tables, limits))
 
 
 @compiled
 def _build_(
     addresses: Any, team: int, last: Any, found: Any, packed: Any, product: Any, places: Any, begun: Any, made: Any,
-    gates: Any, tables: Any, apart: Any, limits: Any,
+    gates: Any, tables: Any, limits: Any,
 ) -> None:  # fmt: skip
-    given = begun, made, last, found, packed, product, places, gates, tables, apart, limits
+    given = begun, made, last, found, packed, product, places, gates, tables, limits
     split(addresses, team, _build_part_, given)
 
 
 @compiled
 def _build_part_(
     begun: Any, made: Any, last: Any, found: Any, packed: Any, product: Any, places: Any, gates: Any, tables: Any,
-    apart: Any, limits: Any, addresses: Any, number: int, count: int,
+    limits: Any, addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
-    run_part_(begun, made, last, found, gates, tables, apart, limits, addresses, number, count)
+    run_part_(begun, made, last, found, gates, tables, limits, addresses, number, count)
     if count > 1:
         wait(addresses[1])
     left, right = _sides(found, places, packed, limits[0])
@@ -195,9 +193,9 @@ def _sides(found: Any, places: Any, packed: Any, wide: int) -> Any:
 @compiled
 def _pull_(
     addresses: Any, team: int, grads: Any, turned: Any, pulled: Any, own: Any, begun: Any, made: Any, gates: Any,
-    tables: Any, apart: Any, limits: Any,
+    tables: Any, limits: Any,
 ) -> None:  # fmt: skip
-    given = grads, turned, pulled, own, begun, made, gates, tables, apart, limits
+    given = grads, turned, pulled, own, begun, made, gates, tables, limits
     split(addresses, team, pull_part_, given)
     add_up_(own)
 
@@ -205,10 +203,10 @@ def _pull_(
 @compiled
 def _pull_product_(
     addresses: Any, team: int, grad: Any, found: Any, packed: Any, sides: Any, parts: Any, places: Any, turned: Any,
-    pulled: Any, own: Any, begun: Any, made: Any, gates: Any, tables: Any, apart: Any, limits: Any,
+    pulled: Any, own: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
 ) -> None:  # fmt: skip
     given = (
-        grad, found, packed, sides, parts, places, turned, pulled, own, begun, made, gates, tables, apart, limits
+        grad, found, packed, sides, parts, places, turned, pulled, own, begun, made, gates, tables, limits
     )  # fmt: skip
     split(addresses, team, _pull_product_part_, given)
     add_up_(own)
@@ -217,7 +215,7 @@ def _pull_product_(
 @compiled
 def _pull_product_part_(
     grad: Any, found: Any, packed: Any, sides: Any, parts: Any, places: Any, turned: Any, pulled: Any, own: Any,
-    begun: Any, made: Any, gates: Any, tables: Any, apart: Any, limits: Any, addresses: Any, number: int, count: int,
+    begun: Any, made: Any, gates: Any, tables: Any, limits: Any, addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
     wide = limits[0]
     left, _ = _sides(found, places, packed, wide)
@@ -225,7 +223,7 @@ def _pull_product_part_(
     pull_product_part_(grad, left, packed, left_grad, right_grad, parts, places, wide, addresses, number, count)
     if count > 1:
         wait(addresses[1])
-    pull_part_(sides, turned, pulled, own, begun, made, gates, tables, apart, limits, addresses, number, count)
+    pull_part_(sides, turned, pulled, own, begun, made, gates, tables, limits, addresses, number, count)
 
 
 @compiled

@@ -22,6 +22,8 @@ from adqc.vectors import count_entries
 
 # Bytes that go through a window together at least, unless there are fewer, for the sake of more threads.
 LEAST = 2**12
+# Bytes of what a window makes up to which threads would wait for one another longer than its gates take.
+ALONE = 2**15
 
 
 class Script(NamedTuple):
@@ -38,7 +40,8 @@ class Script(NamedTuple):
         places: Where the product of the two states' entries lie, see :class:`adqc.engine.placed.Places`; None where
             there is no product.
         limits: How many entries are a vector, how many go through a window together at most and at least, and with how
-            many side by side no values of other sites ahead of it are brought together.
+            many side by side no values of other sites ahead of it are brought together, and fewer than how many one
+            thread takes alone.
         firsts: Where each state begins in what all begin with.
         begins: How many entries that are.
         shapes: What comes of each state, or of the product.
@@ -52,7 +55,7 @@ class Script(NamedTuple):
 
     tables: tuple[NumpyArray, ...]
     places: Places | None
-    limits: tuple[int, int, int, int]
+    limits: tuple[int, int, int, int, int]
     firsts: NumpyArray
     begins: int
     shapes: tuple[tuple[int, ...], ...]
@@ -205,7 +208,7 @@ def _write(
     return Script(
         tables=tables,
         places=None,
-        limits=(count_entries(size), TILE // size, LEAST // size, CLOSE // size),
+        limits=(count_entries(size), TILE // size, LEAST // size, CLOSE // size, ALONE // size),
         firsts=np.array(firsts, np.intp),
         begins=begin,
         shapes=tuple(shapes),

@@ -107,14 +107,13 @@ def apply_tiles(
     made, last, sides, packed = (np.empty(size, kind) for size in sizes)
     found = np.empty((len(x), rows), kind)
     team = find_team((len(x) + bonds) * rows * x.shape[1] // WORK)
-    apart = len(script.firsts) % team.size == 0
-    given = packed, tiles.tables, tiles.sizes, begun, made, gates, script.tables, apart, script.limits
+    given = packed, tiles.tables, tiles.sizes, begun, made, gates, script.tables, script.limits
     _apply_(*team, x, bias, found, last, sides, *given)
 
     def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray, NumpyArray]:
         turned = np.zeros(script.last, kind) if script.cropped else np.empty(script.last, kind)
         pulled = np.empty((2 * len(script.firsts), script.widest), kind)
-        own = np.zeros((1 if apart else team.size, *gates.shape), kind)
+        own = np.zeros((team.size, *gates.shape), kind)
         parts, side_grads = np.empty((team.size, len(packed)), kind), np.empty(len(sides), kind)
         bias_grad = np.empty(len(bias), kind)
         _pull_(
@@ -129,18 +128,18 @@ def apply_tiles(
 @compiled
 def _apply_(
     addresses: Any, team: int, x: Any, bias: Any, found: Any, last: Any, sides: Any, packed: Any, places: Any,
-    sizes: Any, begun: Any, made: Any, gates: Any, tables: Any, apart: Any, limits: Any,
+    sizes: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
 ) -> None:  # fmt: skip
-    given = x, bias, found, last, sides, packed, places, sizes, begun, made, gates, tables, apart, limits
+    given = x, bias, found, last, sides, packed, places, sizes, begun, made, gates, tables, limits
     split(addresses, team, _apply_part_, given)
 
 
 @compiled
 def _apply_part_(
     x: Any, bias: Any, found: Any, last: Any, sides: Any, packed: Any, places: Any, sizes: Any, begun: Any, made: Any,
-    gates: Any, tables: Any, apart: Any, limits: Any, addresses: Any, number: int, count: int,
+    gates: Any, tables: Any, limits: Any, addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
-    run_part_(begun, made, last, sides, gates, tables, apart, limits, addresses, number, count)
+    run_part_(begun, made, last, sides, gates, tables, limits, addresses, number, count)
     if count > 1:
         wait(addresses[1])
     left, right = _halves(sides, sizes)
@@ -151,11 +150,11 @@ def _apply_part_(
 def _pull_(
     addresses: Any, team: int, x: Any, grad: Any, x_turned: Any, sides: Any, side_grads: Any, parts: Any,
     bias_grad: Any, turned: Any, pulled: Any, own: Any, packed: Any, places: Any, sizes: Any, begun: Any, made: Any,
-    gates: Any, tables: Any, apart: Any, limits: Any,
+    gates: Any, tables: Any, limits: Any,
 ) -> None:  # fmt: skip
     given = (
         x, grad, x_turned, sides, side_grads, parts, bias_grad, turned, pulled, own, packed, places, sizes, begun, made,
-        gates, tables, apart, limits,
+        gates, tables, limits,
     )  # fmt: skip
     split(addresses, team, _pull_tiles_part_, given)
     add_up_(own)
@@ -164,8 +163,8 @@ def _pull_(
 @compiled
 def _pull_tiles_part_(
     x: Any, grad: Any, x_turned: Any, sides: Any, side_grads: Any, parts: Any, bias_grad: Any, turned: Any, pulled: Any,
-    own: Any, packed: Any, places: Any, sizes: Any, begun: Any, made: Any, gates: Any, tables: Any, apart: Any,
-    limits: Any, addresses: Any, number: int, count: int,
+    own: Any, packed: Any, places: Any, sizes: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
+    addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
     left, _ = _halves(sides, sizes)
     left_grad, right_grad = _halves(side_grads, sizes)
@@ -175,7 +174,7 @@ def _pull_tiles_part_(
     )  # fmt: skip
     if count > 1:
         wait(addresses[1])
-    pull_part_(side_grads, turned, pulled, own, begun, made, gates, tables, apart, limits, addresses, number, count)
+    pull_part_(side_grads, turned, pulled, own, begun, made, gates, tables, limits, addresses, number, count)
 
 
 @compiled

@@ -10,15 +10,15 @@ from adqc.compiled import compiled
 from adqc.engine.gate_kernels import apply_gate_, pull_gate_
 from adqc.engine.moves import gather_part_, scatter_part_
 from adqc.threads import wait
-from adqc.vectors import load, store, transpose_
+from adqc.vectors import load, plus, store, transpose_
 
 
 @compiled
 def run_part_(
-    begun: Any, made: Any, last: Any, found: Any, gates: Any, tables: Any, apart: bool, limits: Any, addresses: Any,
-    number: int, count: int,
+    begun: Any, made: Any, last: Any, found: Any, gates: Any, tables: Any, limits: Any, addresses: Any, number: int,
+    count: int,
 ) -> None:  # fmt: skip
-    """What each window of some states makes.
+    """What each window of some states makes: of each state one thread the small ones at first, all threads the others.
 
     Args:
         begun: What there is at first, of all states.
@@ -27,57 +27,72 @@ def run_part_(
         found: Gets what comes of all states.
         gates: (G, 2^k, 2^k).
         tables: See :class:`adqc.engine.script.Script`.
-        apart: Whether each thread takes some states, else each takes a part of every one.
         limits: See there.
         addresses: What threads wait at.
         number: This thread's.
         count: How many threads there are.
     """
-    places, windows, sources, states, moves, high, low = tables
-    some, others, own, own_count = (number, count, 0, 1) if apart else (0, 1, number, count)
-    for s in range(some, len(states), others):
-        first, end, begin, at, into = states[s]
-        moved = moves[s, 4] > 0
-        target = last[into:] if moved else found[moves[s, 5] :]
-        _run_state_(
-            begun[begin:], made[at:], target, gates, places, windows[first:end], sources, limits, addresses, own,
-            own_count,
-        )  # fmt: skip
-        if moved:
-            _move_(last[into:], found, moves[s], high, low, False, addresses, own, own_count)
+    states, moves, high, low = tables[3:]
+    for s in range(number, len(states), count):
+        _run_state_(begun, made, last, found, gates, tables, s, False, limits, addresses, 0, 1, count)
+    if count > 1:
+        wait(addresses[1])
+    for s in range(len(states)):
+        _run_state_(begun, made, last, found, gates, tables, s, True, limits, addresses, number, count, count)
+        if moves[s, 4] > 0:
+            _move_(last[states[s, 4] :], found, moves[s], high, low, False, addresses, number, count)
 
 
 @compiled
 def _run_state_(
-    state: Any, made: Any, target: Any, gates: Any, places: Any, windows: Any, sources: Any, limits: Any,
-    addresses: Any, number: int, count: int,
+    begun: Any, made: Any, last: Any, found: Any, gates: Any, tables: Any, s: int, large: bool, limits: Any,
+    addresses: Any, number: int, count: int, team: int,
 ) -> None:  # fmt: skip
-    room = np.empty((2, _most_entries(windows, limits, count)), state.dtype)
-    own_rows, wide, at_first = _name_rows(windows), limits[0], 0
-    before_it = state
-    for w in range(len(windows)):
-        start, end, before, rows, behind, given, first = windows[w]
+    """The small windows of a state or the large ones."""
+    places, windows, sources, states, moves, _, _ = tables
+    first, end, begin, at_first, into = states[s]
+    alone = first + _count_small(windows[first:end], limits, team)
+    if (alone == end) if large else (alone == first):
+        return
+    target = last[into:] if moves[s, 4] > 0 else found[moves[s, 5] :]
+    before_it = begun[begin:]
+    room = np.empty((2, _most_entries(windows[first:end], limits, count)), begun.dtype)
+    own_rows, wide = _name_rows(windows[first:end]), limits[0]
+    for w in range(first, end if large else alone):
+        start, stop, before, rows, behind, given, source = windows[w]
+        size = before * rows * behind
+        behind_it = target[:size] if w == end - 1 else made[at_first : at_first + size]
+        at_first += size
+        if large and w < alone:
+            before_it = behind_it
+            continue
         lanes = _count_lanes(before, rows, behind, limits, count)
         line = max(lanes, wide)
         tile, other = room[0, : rows * line], room[1, : rows * line]
         if lanes < line:
             tile[:] = 0
-        size = before * rows * behind
-        behind_it = target[:size] if w == len(windows) - 1 else made[at_first : at_first + size]
-        named = sources[first : first + rows]
+        named = sources[source : source + rows]
         together, side = max(1, lanes // behind), max(1, behind // lanes)
         tiles = before // together * side
         for t in range(number * tiles // count, (number + 1) * tiles // count):
             b, at = t // side * together, t % side * lanes
-            _read_(before_it, tile, b, at, named, given, behind, lanes, line, wide)
-            for g in range(start, end):
+            _read_(before_it, tile, other, b, at, named, given, behind, lanes, line, wide)
+            for g in range(start, stop):
                 apply_gate_(gates[places[g, 0]], False, tile, other, places[g, 1] * line, places[g, 2] * line, wide)
                 tile, other = other, tile
-            _write_(behind_it, tile, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
+            _write_(behind_it, tile, other, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
         before_it = behind_it
-        at_first += size
         if count > 1:
             wait(addresses[1])
+
+
+@compiled
+def _count_small(windows: Any, limits: Any, team: int) -> int:
+    """How many of a state's first windows one thread takes alone."""
+    found = 0
+    while found < len(windows) and (team == 1 or windows[found, 2] * windows[found, 3] * windows[found, 4] < limits[4]):
+        found += 1
+    return found
 
 
 @compiled
@@ -110,8 +125,8 @@ def _move_units_(
 
 @compiled
 def pull_part_(
-    grads: Any, turned: Any, pulled: Any, found: Any, begun: Any, made: Any, gates: Any, tables: Any, apart: bool,
-    limits: Any, addresses: Any, number: int, count: int,
+    grads: Any, turned: Any, pulled: Any, found: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
+    addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
     """The backward pass of :func:`run_part_`.
 
@@ -120,71 +135,80 @@ def pull_part_(
         turned: Gets those of what is moved; zeros where some of it is left out.
         pulled: (2 states, …): gets the gradients of what there is behind each window but the last one, and in the end
             of what there was at first, in two rows for each state, in turns.
-        found: (threads, G, 2^k, 2^k), or (1, …) for those ``apart``; zeros: gets parts of that of the gates.
+        found: (threads, G, 2^k, 2^k), zeros: gets parts of that of the gates.
         begun: As there, as what follows.
         made: The same.
         gates: The same.
         tables: The same.
-        apart: The same.
         limits: The same.
         addresses: The same.
         number: The same.
         count: The same.
     """
-    places, windows, sources, states, moves, high, low = tables
-    some, others, own, own_count = (number, count, 0, 1) if apart else (0, 1, number, count)
-    for s in range(some, len(states), others):
-        first, end, begin, at, into = states[s]
-        grad = grads[moves[s, 5] :]
+    states, moves, high, low = tables[3:]
+    for s in range(len(states)):
         if moves[s, 4] > 0:
-            grad = turned[into:]
-            _move_(grad, grads, moves[s], high, low, True, addresses, own, own_count)
-            if own_count > 1:
-                wait(addresses[1])
-        stop = states[s + 1, 3] if s + 1 < len(states) else len(made)
+            _move_(turned[states[s, 4] :], grads, moves[s], high, low, True, addresses, number, count)
+    if count > 1:
+        wait(addresses[1])
+    own = found[number]
+    for s in range(len(states)):
         _pull_state_(
-            grad, pulled[2 * s : 2 * s + 2], found[own], begun[begin:], made[at:stop], gates, places,
-            windows[first:end], sources, limits, addresses, own, own_count,
-        )  # fmt: skip
+            grads, turned, pulled, own, begun, made, gates, tables, s, True, limits, addresses, number, count, count
+        )
+    for s in range(number, len(states), count):
+        _pull_state_(grads, turned, pulled, own, begun, made, gates, tables, s, False, limits, addresses, 0, 1, count)
 
 
 @compiled
 def _pull_state_(
-    grad: Any, pulled: Any, found: Any, state: Any, made: Any, gates: Any, places: Any, windows: Any,
-    sources: Any, limits: Any, addresses: Any, number: int, count: int,
+    grads: Any, turned: Any, pulled: Any, found: Any, begun: Any, made: Any, gates: Any, tables: Any, s: int,
+    large: bool, limits: Any, addresses: Any, number: int, count: int, team: int,
 ) -> None:  # fmt: skip
-    steps = (windows[:, 1] - windows[:, 0]).max()
+    """The large windows of a state, or the small ones."""
+    places, windows, sources, states, moves, _, _ = tables
+    first, end, begin, _, into = states[s]
+    alone = first + _count_small(windows[first:end], limits, team)
+    if (alone == end) if large else (alone == first):
+        return
+    grad = turned[into:] if moves[s, 4] > 0 else grads[moves[s, 5] :]
+    steps = (windows[first:end, 1] - windows[first:end, 0]).max()
     # What each gate of a window was given, and in turns the gradients.
-    room = np.empty((steps + 2, _most_entries(windows, limits, count)), grad.dtype)
-    own_rows, wide, high = _name_rows(windows), limits[0], len(made)
-    for w in range(len(windows) - 1, -1, -1):
-        start, end, before, rows, behind, given, first = windows[w]
+    room = np.empty((steps + 2, _most_entries(windows[first:end], limits, count)), grad.dtype)
+    own_rows, wide = _name_rows(windows[first:end]), limits[0]
+    high = states[s + 1, 3] if s + 1 < len(states) else len(made)
+    for w in range(end - 1, (alone if large else first) - 1, -1):
+        start, stop, before, rows, behind, given, source = windows[w]
+        size = before * given * behind
+        before_it = begun[begin:] if w == first else made[high - size : high]
+        high -= size
+        into_it = pulled[2 * s + (end - 1 - w) % 2]
+        if not large and w >= alone:
+            grad = into_it
+            continue
         lanes = _count_lanes(before, rows, behind, limits, count)
         line = max(lanes, wide)
         own, other = room[steps, : rows * line], room[steps + 1, : rows * line]
         if lanes < line:
             room[0, : rows * line] = 0
             own[:] = 0
-        size = before * given * behind
-        before_it = state if w == 0 else made[high - size : high]
-        high -= size
-        into, named = pulled[(len(windows) - 1 - w) % 2], sources[first : first + rows]
+        named = sources[source : source + rows]
         together, side = max(1, lanes // behind), max(1, behind // lanes)
         tiles = before // together * side
         for t in range(number * tiles // count, (number + 1) * tiles // count):
             b, at = t // side * together, t % side * lanes
-            _read_(before_it, room[0, : rows * line], b, at, named, given, behind, lanes, line, wide)
-            _read_(grad, own, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
-            for g in range(start, end - 1):
+            _read_(before_it, room[0, : rows * line], other, b, at, named, given, behind, lanes, line, wide)
+            _read_(grad, own, other, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
+            for g in range(start, stop - 1):
                 tile, behind_it = room[g - start, : rows * line], room[g - start + 1, : rows * line]
                 apply_gate_(gates[places[g, 0]], False, tile, behind_it, places[g, 1] * line, places[g, 2] * line, wide)
-            for g in range(end - 1, start - 1, -1):
+            for g in range(stop - 1, start - 1, -1):
                 inner, far = places[g, 1] * line, places[g, 2] * line
                 pull_gate_(found[places[g, 0]], room[g - start, : rows * line], own, inner, far, wide)
                 apply_gate_(gates[places[g, 0]], True, own, other, inner, far, wide)
                 own, other = other, own
-            _write_(into, own, b, at, named, given, behind, lanes, line, wide)
-        grad = into
+            _write_(into_it, own, other, b, at, named, given, behind, lanes, line, wide)
+        grad = into_it
         if count > 1:
             wait(addresses[1])
 
@@ -192,7 +216,7 @@ def _pull_state_(
 @compiled
 def _count_lanes(before: int, rows: int, behind: int, limits: Any, count: int) -> int:
     """How many values of other sites go through a window together, on each of so many threads."""
-    _, most, least, close = limits
+    _, most, least, close, _ = limits
     lanes = max(1, most // rows)
     while count * lanes > before * behind and lanes * rows > least:
         lanes //= 2
@@ -221,18 +245,24 @@ def _name_rows(windows: Any) -> Any:
 
 @compiled
 def _read_(
-    state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int, wide: int
-) -> None:
-    """Bring what goes through a window together, rows of ``line`` entries: each row from its source."""
+    state: Any, tile: Any, spare: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int,
+    wide: int,
+) -> None:  # fmt: skip
+    """Bring what goes through a window together, rows of ``line`` entries: each row from its source. There is a spare
+    tile."""
     if lanes % wide == 0 and behind % wide == 0:
         _read_vectors_(state, tile, b, at, sources, given, behind, lanes, wide)
         return
-    if _is_turned(given, behind, lanes, len(sources), wide):
+    if _is_turned(given, behind, lanes, wide):
+        whole = given == len(sources)
+        found = tile if whole else spare
         if behind == 1:
-            _turn_(state, b * given, given, tile, 0, line, lanes, given, wide)
+            _turn_(state, b * given, given, found, 0, line, lanes, given, wide)
         else:
-            pairs, units = state.view(np.float64), tile.view(np.float64)
+            pairs, units = state.view(np.float64), found.view(np.float64)
             _turn_(pairs, b * given, given, units, 0, line // 2, lanes // 2, given, wide // 2)
+        if not whole:
+            _read_vectors_(spare, tile, 0, 0, sources, given, line, lanes, wide)
         return
     per = 16 // tile.itemsize
     if per > 1 and behind < lanes and behind % per == 0 and line % per == 0:
@@ -245,17 +275,22 @@ def _read_(
 
 @compiled
 def _write_(
-    state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int, wide: int
-) -> None:
+    state: Any, tile: Any, spare: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int,
+    wide: int,
+) -> None:  # fmt: skip
     """The adjoint of :func:`_read_`; all of the state is written."""
-    if lanes % wide == 0 and behind % wide == 0 and len(sources) == given:
+    if lanes % wide == 0 and behind % wide == 0:
         _write_vectors_(state, tile, b, at, sources, given, behind, lanes, wide)
         return
-    if _is_turned(given, behind, lanes, len(sources), wide):
+    if _is_turned(given, behind, lanes, wide):
+        whole = given == len(sources)
+        if not whole:
+            _write_vectors_(spare, tile, 0, 0, sources, given, line, lanes, wide)
+        own = tile if whole else spare
         if behind == 1:
-            _turn_(tile, 0, line, state, b * given, given, given, lanes, wide)
+            _turn_(own, 0, line, state, b * given, given, given, lanes, wide)
         else:
-            units, pairs = tile.view(np.float64), state.view(np.float64)
+            units, pairs = own.view(np.float64), state.view(np.float64)
             _turn_(units, 0, line // 2, pairs, b * given, given, given, lanes // 2, wide // 2)
         return
     per = 16 // tile.itemsize
@@ -268,11 +303,9 @@ def _write_(
 
 
 @compiled
-def _is_turned(given: int, behind: int, lanes: int, rows: int, wide: int) -> bool:
+def _is_turned(given: int, behind: int, lanes: int, wide: int) -> bool:
     """Whether rows of the tile are columns of the state, by vectors of entries, or of two as one number."""
-    return (
-        given == rows and lanes % wide == 0 and rows % wide == 0 and (behind == 1 or (behind == 2 and wide % 16 == 0))
-    )
+    return lanes % wide == 0 and given % wide == 0 and (behind == 1 or (behind == 2 and wide % 16 == 0))
 
 
 @compiled
@@ -309,12 +342,15 @@ def _write_vectors_(
 ) -> None:
     step, run = given * behind, min(behind, lanes)
     for r in range(len(sources)):
-        to, last = r * lanes, (r + 1) * lanes
+        if sources[r, 0] < 0:
+            continue
+        to, last, again = r * lanes, (r + 1) * lanes, sources[r, 1] > 0
         own = (b * given + sources[r, 0]) * behind + at
         while to < last:
             end = to + run
             while to < end:
-                store(state, own, load(tile, to))
+                row = load(tile, to)
+                store(state, own, plus(row, load(state, own)) if again else row)
                 to += wide
                 own += wide
             own += step - run
