@@ -176,8 +176,8 @@ def _measure(
     def run() -> None:
         with torch.set_grad_enabled(training):
             y = twin(x)
-        if training:
-            y.sum().backward()
+            if training:
+                y.sum().backward()
 
     return median_seconds(run, x.device)
 

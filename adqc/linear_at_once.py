@@ -104,7 +104,7 @@ def linear_at_once(
         return None
     tensors = list_tensors(gates, scale, state)
     part = make_part(wall, plan, tensors)
-    trained = any(tensor.requires_grad for tensor in tensors)
+    trained = gates.requires_grad or scale.requires_grad or (state is not None and state.requires_grad)
     tiles = None if x.requires_grad or not trained else _find_tiles(wall, plan, scale)
     if tiles is None:
         wanted = x.requires_grad, trained, bias is not None and bias.requires_grad

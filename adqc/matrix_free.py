@@ -289,8 +289,10 @@ def _choose(layer: Any, wall: BrickWall, batch: int, use: str) -> Chain | None:
 
 def _trains(wall: BrickWall) -> bool:
     # Not parameters(), which looks for modules within the wall and for parameters met twice.
-    own = (wall.gates, wall.scale, wall.state)
-    return torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in own)
+    if not torch.is_grad_enabled():
+        return False
+    state = wall.state
+    return wall.gates.requires_grad or wall.scale.requires_grad or (state is not None and state.requires_grad)
 
 
 def _matrices(layer: Any, chain: Chain) -> Sequence[Tensor]:

@@ -44,6 +44,12 @@ def test_every_way_is_measured_and_the_layer_left_alone(layer, batch):
     assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
 
 
+def test_it_does_not_matter_whether_gradients_are_switched_off():
+    layer = adqc.nn.Linear(12, 20)
+    with torch.no_grad():
+        assert "training step" in str(adqc.explain(layer, 4))
+
+
 def test_a_weight_with_other_axes_is_always_built():
     layer = adqc.nn.Linear(32, 24, circuit=adqc.Circuit(depth=2, gate="o8", axes=(24, 4, 8)))
     found = adqc.explain(layer, 5)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from itertools import pairwise
 
 import pytest
@@ -149,3 +151,11 @@ def test_a_weight_of_one_entry_still_has_a_qubit(kind):
 def test_padded_rounds_every_axis_up():
     assert layout((5, 1, 8)).padded == (8, 1, 8)
     assert layout((5, 1, 8)).bits == (3, 0, 3)
+
+
+def test_equal_wirings_have_equal_hashes_wherever_they_come_from():
+    wiring = brick_wall(7, 4)
+    for twin in (brick_wall(7, 4), pickle.loads(pickle.dumps(wiring)), copy.deepcopy(wiring)):
+        assert twin == wiring
+        assert hash(twin) == hash(wiring)
+    assert brick_wall(7, 5) != wiring

@@ -101,7 +101,7 @@ def program_cost(program: Program | Columns | Train | Patches) -> float:
     if isinstance(program, Patches):
         pairs = zip(program.pieces, program.patches, strict=True)
         # With bringing the axes into order; and joining pieces takes more calls than one state.
-        return 20 * CALL + sum(
+        return 6 * CALL + sum(
             windows_cost(patch.windows) + copy(math.prod(piece.sizes), fresh=True) for piece, patch in pairs
         )
     found = sum(piece_cost(piece) for piece in program.pieces)

@@ -110,7 +110,7 @@ def _run(
     begun = begin(start, script)
     # Arrays that do not lie in one stretch would be compiled for anew.
     gates = np.ascontiguousarray(gates)
-    made, last, found = (np.empty(size, kind) for size in (script.made, script.last, script.bounds[-1]))
+    made, last, found = np.empty(script.made, kind), np.empty(script.last, kind), np.empty(script.bounds[-1], kind)
     work = script.made + len(found)
     if places is not None:
         work += found.size * len(places.rows) // WORK

@@ -47,11 +47,8 @@ def apply_part_(
         wait(addresses[1])
     (batch, shared), bonds, line = x.shape, left.shape[1], 2 * wide
     ours, flat = x.reshape(-1), left.reshape(-1)
-    tile, sums, spare = (
-        np.zeros(HIGH * inner * line, x.dtype),
-        np.empty(batch * line, x.dtype),
-        np.empty(8 * wide, x.dtype),
-    )
+    tile, sums = np.empty(HIGH * inner * line, x.dtype), np.empty(batch * line, x.dtype)
+    spare = np.empty(8 * wide, x.dtype)
     units = (high + together - 1) // together * panels
     for unit in range(number * units // count, (number + 1) * units // count):
         group, panel = unit // panels, unit % panels
@@ -125,7 +122,7 @@ def pull_inputs_part_(
     busy = min(count, groups)
     if number < busy:
         own, room = parts[number], np.zeros(count_room(bonds, wide), x.dtype)
-        tile, grads = np.zeros(HIGH * inner * line, x.dtype), np.zeros(batch * line, x.dtype)
+        tile, grads = np.empty(HIGH * inner * line, x.dtype), np.empty(batch * line, x.dtype)
         begin = number * groups // busy
         for group in range(begin, (number + 1) * groups // busy):
             for panel in range(panels):
