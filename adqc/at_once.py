@@ -38,6 +38,7 @@ from adqc.engine.materialise import Plan, make_plan
 from adqc.engine.patches import Patches
 from adqc.engine.program import Program
 from adqc.engine.train import Train, narrow_train
+from adqc.engine.train_loops import is_looped, run_train
 from adqc.engine.windows import Windows
 from adqc.memory import check_memory
 from adqc.orthogonal import spread_columns
@@ -305,6 +306,9 @@ def _contract(
             return pieces, lambda grads: pull_pieces(grads)[::-1]
         product, pull_product = run_halves(gates, plan, join, scale)
         return (product,), lambda grads: pull_product(grads[0])[::-1]
+    if isinstance(plan, Train) and is_looped(plan):
+        pieces, pull_train = run_train(gates, plan, scale)
+        return pieces, pull_train
     if plan is not None:
         return contract_arrays(gates, plan, scale, state)
     if state is None:

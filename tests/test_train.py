@@ -12,7 +12,8 @@ from adqc.engine.evolve import run_program
 from adqc.engine.materialise import make_plan
 from adqc.engine.split import cut
 from adqc.engine.statevector import run_gates
-from adqc.engine.train import Train, make_train
+from adqc.engine.train import Train, make_train, narrow_train
+from adqc.engine.train_loops import is_looped, run_train
 from adqc.geometry import Wiring, brick_wall, wire
 
 # Width and stride; spread evenly over seven to ten sites the last ones overlap more than the others, or all alike.
@@ -122,3 +123,37 @@ def test_wide_gates_are_built_as_trains(shape, gate, stride):
     config = Circuit(depth=1, gate=gate, wiring="staircase", stride=stride)
     layout = config.arrange(shape)
     assert isinstance(make_plan(config.wire(layout.sites), layout).head, Train)
+
+
+@pytest.mark.parametrize(("width", "stride"), KINDS)
+@pytest.mark.parametrize("every", [1, 2])
+def test_loops_make_the_same(team, width, stride, every):
+    wiring = wire("staircase", 8, 1, width=width, stride=stride)
+    gates, _ = random_gates(wiring)
+    # Columns that are never met, as a last wire of each gate holds |0>, are not given.
+    met = gates[..., ::every].clone().requires_grad_()
+    scale = torch.tensor([1.75], dtype=torch.float64, requires_grad=True)
+    whole = met if every == 1 else torch.stack([met, torch.zeros_like(met)], dim=-1).flatten(-2)
+    due = scale * run_gates(whole, wiring)
+    seed = torch.randn_like(due)
+    grads = torch.autograd.grad(due, (met, scale), seed)
+    for train in every_cut(wiring):
+        own = train if every == 1 else narrow_train(train, every)
+        found, pull = run_train(met.detach().numpy(), own, scale.detach().numpy())
+        assert [piece.shape for piece in found] == [piece.shape for piece in train.pieces]
+        pieces = [torch.tensor(piece, requires_grad=True) for piece in found]
+        made = joined(pieces)
+        torch.testing.assert_close(made, due, rtol=0, atol=1e-12 * due.abs().max().item())
+        given = [grad.numpy() for grad in torch.autograd.grad(made, pieces, seed)]
+        # Twice, as the second one takes what the first one has left.
+        for _ in range(2):
+            for own_grad, expected in zip(pull(given), grads, strict=True):
+                torch.testing.assert_close(
+                    torch.tensor(own_grad), expected, rtol=0, atol=1e-12 * expected.abs().max().item()
+                )
+
+
+def test_large_trains_are_left_to_a_library():
+    small, large = (wire("staircase", sites, 1, width=6, stride=3) for sites in (12, 24))
+    assert all(map(is_looped, every_cut(small)))
+    assert not is_looped(make_train(large, cut(large, (12,))))
