@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 import adqc
 from adqc import engine, linear_at_once
+from adqc.engine import tiles
 from adqc.engine.join import make_join
 from adqc.engine.patches import make_patches
 from adqc.engine.split import halves
@@ -36,9 +37,9 @@ def make(shape, depth, dtype=np.float64, order="interleaved"):
     for split in halves(wiring):
         patches = make_patches(wiring, split, ranks=weights.order)
         if patches is not None:
-            tiles = make_tiles(patches, make_join(patches.pieces, weights), weights, np.dtype(dtype))
-            if tiles is not None:
-                return wiring, weights, tiles
+            found = make_tiles(patches, make_join(patches.pieces, weights), weights, np.dtype(dtype))
+            if found is not None:
+                return wiring, weights, found
     return wiring, weights, None
 
 
@@ -54,13 +55,13 @@ def draw_all(shape, batch, wiring):
 @pytest.mark.parametrize("added", [True, False])
 @pytest.mark.parametrize(("shape", "depth", "batch"), CASES)
 def test_values_and_gradients_are_the_oracles(team, shape, depth, batch, added):
-    wiring, weights, tiles = make(shape, depth)
-    assert tiles is not None
+    wiring, weights, own = make(shape, depth)
+    assert own is not None
     x, bias, gates, scale = draw_all(shape, batch, wiring)
     given = [torch.from_numpy(array.copy()).requires_grad_() for array in (scale, gates, bias)]
     weight = engine.build(given[1], wiring, weights, scale=given[0][0], route="gates")
     due = F.linear(torch.from_numpy(x), weight, given[2] if added else None)
-    found, pull = apply_tiles(x, bias if added else None, gates, scale, tiles, shape[0])
+    found, pull = apply_tiles(x, bias if added else None, gates, scale, own, shape[0])
     np.testing.assert_allclose(found, due.detach(), rtol=0, atol=1e-12)
     seed = draw(batch, shape[0], seed=3)
     grads = torch.autograd.grad(due, given[: 2 + added], torch.from_numpy(seed))
@@ -68,18 +69,18 @@ def test_values_and_gradients_are_the_oracles(team, shape, depth, batch, added):
     for _ in range(2):
         pulled = pull(seed)
         assert len(pulled[2]) == (shape[0] if added else 0)
-        for own, expected in zip(pulled, grads, strict=False):
-            np.testing.assert_allclose(own, expected, rtol=0, atol=1e-12 * max(1, expected.abs().max().item()))
+        for one, expected in zip(pulled, grads, strict=False):
+            np.testing.assert_allclose(one, expected, rtol=0, atol=1e-12 * max(1, expected.abs().max().item()))
 
 
 @pytest.mark.parametrize(("shape", "depth", "batch"), [((512, 512), 4, 40), ((1000, 500), 4, 30), ((2000, 300), 6, 16)])
 def test_single_precision_is_as_good_as_it_can_be(team, shape, depth, batch):
-    wiring, _, tiles = make(shape, depth)
+    wiring, _, double = make(shape, depth)
     _, _, single = make(shape, depth, np.float32)
     assert single is not None
     given = draw_all(shape, batch, wiring)
     seed = draw(batch, shape[0], seed=3)
-    due, due_pull = apply_tiles(*given, tiles, shape[0])
+    due, due_pull = apply_tiles(*given, double, shape[0])
     found, pull = apply_tiles(*(array.astype(np.float32) for array in given), single, shape[0])
     pairs = [(found, due), *zip(pull(seed.astype(np.float32)), due_pull(seed), strict=True)]
     for own, expected in pairs:
@@ -92,6 +93,22 @@ def test_halves_that_hold_other_bits_have_none():
     assert make((64, 4096), 4, order="rows-first")[2] is None
     assert make((16, 16, 16), 4)[2] is None
     assert make((8, 4096), 3)[2] is None
+
+
+@pytest.mark.parametrize(("shape", "depth"), [((256, 256), 4), ((250, 250), 4), ((72, 300), 5)])
+def test_columns_that_one_tile_does_not_hold(monkeypatch, team, shape, depth):
+    with monkeypatch.context() as patch:
+        patch.setattr(tiles, "TILE", 2**11)
+        make_tiles.cache_clear()
+        wiring, _, few = make(shape, depth)
+    make_tiles.cache_clear()
+    _, _, whole = make(shape, depth)
+    assert few.sizes[-1] < whole.sizes[-1]
+    given, seed = draw_all(shape, 20, wiring), draw(20, shape[0], seed=3)
+    due, due_pull = apply_tiles(*given, whole, shape[0])
+    found, pull = apply_tiles(*given, few, shape[0])
+    for own, expected in zip((found, *pull(seed)), (due, *due_pull(seed)), strict=True):
+        np.testing.assert_allclose(own, expected, rtol=0, atol=1e-12 * max(1, np.abs(expected).max()))
 
 
 def take_note(monkeypatch):

@@ -13,7 +13,7 @@ import numpy as np
 
 from adqc.compiled import compiled, inlined
 from adqc.engine.block_loops import SHARED, transpose_part_
-from adqc.engine.placed_loops import HIGH, add_parts_, count_room, multiply_block_, pack_, pull_block_
+from adqc.engine.placed_loops import add_parts_, count_room, multiply_block_, pack_, pull_block_
 from adqc.engine.product_kernels import multiply_four_, place_four
 from adqc.threads import wait
 from adqc.vectors import fill, load, plus, store
@@ -41,19 +41,19 @@ def apply_part_(
         count: How many threads there are.
     """
     rows, vectors, columns, _, crop = tables
-    high, outer, low, inner, lanes, panels, together = sizes
+    high, outer, low, inner, lanes, panels, together, part = sizes
     pack_(right, columns, packed, wide, number, count)
     if count > 1:
         wait(addresses[1])
     (batch, shared), bonds, line = x.shape, left.shape[1], 2 * wide
     ours, flat = x.reshape(-1), left.reshape(-1)
-    tile, sums = np.empty(HIGH * inner * line, x.dtype), np.empty(batch * line, x.dtype)
+    tile, sums = np.empty(part * inner * line, x.dtype), np.empty(batch * line, x.dtype)
     spare = np.empty(8 * wide, x.dtype)
     units = (high + together - 1) // together * panels
     for unit in range(number * units // count, (number + 1) * units // count):
         group, panel = unit // panels, unit % panels
-        for top in range(0, outer, HIGH):
-            end = min(top + HIGH, outer)
+        for top in range(0, outer, part):
+            end = min(top + part, outer)
             for row in range(group * together, min((group + 1) * together, high)):
                 multiply_block_(
                     flat, row * outer + top, row * outer + end, bonds, packed, panel * inner * lanes * bonds,
@@ -111,7 +111,7 @@ def pull_inputs_part_(
         count: The same.
     """
     rows, vectors, columns, overlaps, crop = tables
-    high, outer, low, inner, lanes, panels, together = sizes
+    high, outer, low, inner, lanes, panels, together, part = sizes
     transpose_part_(x, turned, wide, addresses, number, count)
     if count > 1:
         wait(addresses[1])
@@ -122,15 +122,15 @@ def pull_inputs_part_(
     busy = min(count, groups)
     if number < busy:
         own, room = parts[number], np.zeros(count_room(bonds, wide), x.dtype)
-        tile, grads = np.empty(HIGH * inner * line, x.dtype), np.empty(batch * line, x.dtype)
+        tile, grads = np.empty(part * inner * line, x.dtype), np.empty(batch * line, x.dtype)
         begin = number * groups // busy
         for group in range(begin, (number + 1) * groups // busy):
             for panel in range(panels):
                 for slot in range(together):
                     at = (group * together + slot) * low + panel * lanes
                     _read_(grads, slot * lanes, grad, last, at, lanes, wide)
-                for top in range(0, outer, HIGH):
-                    end = min(top + HIGH, outer)
+                for top in range(0, outer, part):
+                    end = min(top + part, outer)
                     first = top * inner
                     length = min((end - top) * inner, shared - first)
                     for k in range(0, batch, SHARED):

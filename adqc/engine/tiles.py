@@ -23,6 +23,8 @@ from adqc.geometry import Layout
 from adqc.threads import WORK, find_team, split, wait
 from adqc.vectors import count_entries
 
+# How many entries a tile has at most, and of how many of the first half's rows it is at least.
+TILE, LEAST = 2**16, 4
 # The outputs, and what makes the gradients of scale, gates and bias of theirs.
 Outputs = tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray, NumpyArray]]]
 
@@ -39,7 +41,7 @@ class Tiles(NamedTuple):
         tables: For each row of the first half where its entries begin in a tile; for each vector of a panel of the
             second one where it lies; for each vector of all panels its first column, and zero as no two overlap; and no
             row of what is cropped.
-        sizes: high, outer, low, inner, lanes and panels, and how many values of ``high`` a tile holds together.
+        sizes: high, outer, low, inner, lanes and panels, and of how many values of ``high`` and of ``outer`` a tile is.
     """
 
     script: Script
@@ -67,20 +69,21 @@ def make_tiles(patches: Patches, join: Join, layout: Layout, dtype: np.dtype[Any
     wide = count_entries(dtype.itemsize)
     lanes = min(low, 2 * wide)
     panels, together = low // lanes, 2 * wide // lanes
-    if low < wide or inner * lanes < 2 * wide or not (above and ahead):
+    part = min(HIGH, TILE // (inner * 2 * wide))
+    if low < wide or inner * lanes < 2 * wide or not (above and ahead and part >= LEAST):
         return None
     high, outer = (-(-size // inside) for size, inside in zip(layout.shape, (low, inner), strict=True))
     script = script_sides(patches, dataclasses.replace(join, swapped=False), dtype, inner=(inner, lanes))
     row, column = np.divmod(np.arange(high * outer), outer)
     vector = np.arange(0, inner * lanes, wide)
     tables = (
-        column % HIGH * inner * 2 * wide + row % together * lanes,
+        column % part * inner * 2 * wide + row % together * lanes,
         vector // lanes * 2 * wide + vector % lanes,
         np.arange(0, panels * inner * lanes, wide),
         np.zeros(panels * inner * lanes // wide, np.intp),
         np.zeros((0, len(vector)), np.bool_),
     )
-    return Tiles(script, tables, (high, outer, low, inner, lanes, panels, together))
+    return Tiles(script, tables, (high, outer, low, inner, lanes, panels, together, part))
 
 
 def apply_tiles(
@@ -180,7 +183,7 @@ def _pull_tiles_part_(
 @compiled
 def _halves(sides: Any, sizes: Any) -> Any:
     """The first half, (high · outer, bonds), and the second one, (bonds, …), which lie one behind another."""
-    high, outer, _, inner, lanes, panels, _ = sizes
+    high, outer, _, inner, lanes, panels, _, _ = sizes
     columns = panels * inner * lanes
     bonds = len(sides) // (high * outer + columns)
     end = high * outer * bonds
