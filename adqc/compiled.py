@@ -19,12 +19,19 @@ def inlined(function: _Function) -> _Function:
     return compiled(function, inline=True)
 
 
-def compiled(function: _Function, *, inline: bool = False) -> _Function:
+def merged(function: _Function) -> _Function:
+    """The same, for many steps that are called in one or two places: they become part of these before anything is
+    compiled, as the compiler goes through all that is called once more for each function that calls it."""
+    return compiled(function, merge=True)
+
+
+def compiled(function: _Function, *, inline: bool = False, merge: bool = False) -> _Function:
     """A function of arrays in row-major order and plain numbers that compiles itself, for each type of its arguments.
 
     Args:
         function: Loops over entries, in what numba knows of Python.
-        inline: Whether it becomes part of what calls it.
+        inline: Whether its machine code becomes part of what calls it.
+        merge: Whether it becomes part of that before it is compiled.
 
     Raises:
         RuntimeError: At a call, where numba's compiler is switched off.
@@ -42,7 +49,8 @@ def compiled(function: _Function, *, inline: bool = False) -> _Function:
             )
         # Sums may be taken in any order, as a library's are; infinities and NaN stay what they are.
         options: dict[str, Any] = {
-            "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}, "forceinline": inline
+            "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}, "forceinline": inline,
+            "inline": "always" if merge else "never",
         }  # fmt: skip
         linked = _link(function)
         try:

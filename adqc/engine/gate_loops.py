@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from adqc.arrays import NumpyArray
-from adqc.compiled import compiled
+from adqc.compiled import compiled, merged
 from adqc.engine.join import Join, join_sides, pull_sides
 from adqc.engine.patches import Patches
 from adqc.engine.placed import count_packed
@@ -181,7 +181,7 @@ def _build_part_(
     multiply_part_(left, right, packed, product, places, limits[0], addresses, number, count)
 
 
-@compiled
+@merged
 def _sides(found: Any, places: Any, packed: Any, wide: int) -> Any:
     """Both sides of the product, which lie one behind another."""
     rows, vectors = places[0], places[1]

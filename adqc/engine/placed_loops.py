@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from adqc.compiled import compiled, inlined
+from adqc.compiled import compiled, inlined, merged
 from adqc.engine.product_kernels import multiply_four_, place_four
 from adqc.threads import wait
 from adqc.vectors import fill, load, plus, store, transpose_
@@ -36,7 +36,7 @@ def pack_(right: Any, columns: Any, found: Any, wide: int, number: int, count: i
             to += 2 * wide
 
 
-@compiled
+@merged
 def multiply_part_(
     left: Any, right: Any, packed: Any, found: Any, places: Any, wide: int, addresses: Any, number: int, count: int
 ) -> None:
@@ -119,7 +119,7 @@ def _are_all(crop: Any, row: int, end: int, u: int, v: int) -> bool:
     return found
 
 
-@compiled
+@merged
 def pull_part_(
     grad: Any, left: Any, packed: Any, left_grad: Any, right_grad: Any, parts: Any, places: Any, wide: int,
     addresses: Any, number: int, count: int,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from adqc.compiled import compiled, inlined
+from adqc.compiled import inlined, merged
 from adqc.engine.block_loops import SHARED, transpose_part_
 from adqc.engine.placed_loops import add_parts_, count_room, multiply_block_, pack_, pull_block_
 from adqc.engine.product_kernels import multiply_four_, place_four
@@ -19,7 +19,7 @@ from adqc.threads import wait
 from adqc.vectors import fill, load, plus, store
 
 
-@compiled
+@merged
 def apply_part_(
     x: Any, bias: Any, left: Any, right: Any, packed: Any, found: Any, tables: Any, sizes: Any, wide: int,
     addresses: Any, number: int, count: int,
@@ -86,7 +86,7 @@ def _write_(sums: Any, at: int, found: Any, bias: Any, first: int, lanes: int, w
                 into[to + j] = sums[own + j] + bias[first + j] if len(bias) > 0 else sums[own + j]
 
 
-@compiled
+@merged
 def pull_inputs_part_(
     x: Any, turned: Any, grad: Any, left: Any, packed: Any, left_grad: Any, right_grad: Any, parts: Any, last: Any,
     tables: Any, sizes: Any, wide: int, addresses: Any, number: int, count: int,

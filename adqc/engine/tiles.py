@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adqc.arrays import NumpyArray
-from adqc.compiled import compiled
+from adqc.compiled import compiled, merged
 from adqc.engine.gate_loops import add_up_, begin
 from adqc.engine.join import Join
 from adqc.engine.patches import Patches
@@ -180,7 +180,7 @@ def _pull_tiles_part_(
     pull_part_(side_grads, turned, pulled, own, begun, made, gates, tables, limits, addresses, number, count)
 
 
-@compiled
+@merged
 def _halves(sides: Any, sizes: Any) -> Any:
     """The first half, (high · outer, bonds), and the second one, (bonds, …), which lie one behind another."""
     high, outer, _, inner, lanes, panels, _, _ = sizes

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from adqc.compiled import compiled
+from adqc.compiled import compiled, merged
 from adqc.engine.gate_kernels import apply_gate_, pull_gate_
 from adqc.engine.moves import gather_part_, scatter_part_
 from adqc.threads import wait
 from adqc.vectors import load, plus, store, transpose_
 
 
-@compiled
+@merged
 def run_part_(
     begun: Any, made: Any, last: Any, found: Any, gates: Any, tables: Any, limits: Any, addresses: Any, number: int,
     count: int,
@@ -33,12 +33,15 @@ def run_part_(
         count: How many threads there are.
     """
     states, moves, high, low = tables[3:]
-    for s in range(number, len(states), count):
-        _run_state_(begun, made, last, found, gates, tables, s, False, limits, addresses, 0, 1, count)
-    if count > 1:
-        wait(addresses[1])
+    # In one place, as a call with numbers that are known would be compiled for anew.
+    for turn in range(2):
+        large = turn > 0
+        own, own_count, some, others = (number, count, 0, 1) if large else (0, 1, number, count)
+        if large and count > 1:
+            wait(addresses[1])
+        for s in range(some, len(states), others):
+            _run_state_(begun, made, last, found, gates, tables, s, large, limits, addresses, own, own_count, count)
     for s in range(len(states)):
-        _run_state_(begun, made, last, found, gates, tables, s, True, limits, addresses, number, count, count)
         if moves[s, 4] > 0:
             _move_(last[states[s, 4] :], found, moves[s], high, low, False, addresses, number, count)
 
@@ -123,7 +126,7 @@ def _move_units_(
         gather_part_(last, items, high, low, addresses, number, count)
 
 
-@compiled
+@merged
 def pull_part_(
     grads: Any, turned: Any, pulled: Any, found: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
     addresses: Any, number: int, count: int,
@@ -151,13 +154,14 @@ def pull_part_(
             _move_(turned[states[s, 4] :], grads, moves[s], high, low, True, addresses, number, count)
     if count > 1:
         wait(addresses[1])
-    own = found[number]
-    for s in range(len(states)):
-        _pull_state_(
-            grads, turned, pulled, own, begun, made, gates, tables, s, True, limits, addresses, number, count, count
-        )
-    for s in range(number, len(states), count):
-        _pull_state_(grads, turned, pulled, own, begun, made, gates, tables, s, False, limits, addresses, 0, 1, count)
+    for turn in range(2):
+        large = turn == 0
+        own, own_count, some, others = (number, count, 0, 1) if large else (0, 1, number, count)
+        for s in range(some, len(states), others):
+            _pull_state_(
+                grads, turned, pulled, found[number], begun, made, gates, tables, s, large, limits, addresses, own,
+                own_count, count,
+            )  # fmt: skip
 
 
 @compiled
