@@ -92,7 +92,7 @@ def test_halves_that_hold_other_bits_have_none():
     # All rows in the first half, and with them some of the columns; no two axes; too few rows for a vector.
     assert make((64, 4096), 4, order="rows-first")[2] is None
     assert make((16, 16, 16), 4)[2] is None
-    assert make((8, 4096), 3)[2] is None
+    assert make((4, 4096), 3)[2] is None
 
 
 @pytest.mark.parametrize(("shape", "depth"), [((256, 256), 4), ((250, 250), 4), ((72, 300), 5)])
