@@ -6,8 +6,10 @@ the more the longer it is, as a library's is. A loop of ours is short.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache, wraps
+from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -66,6 +68,7 @@ def compiled(function: _Function, *, inline: bool = False, merge: bool = False) 
         return compile_once()(*args)
 
     call.compile_once = compile_once  # type: ignore[attr-defined]
+    call.sources = cache(lambda: _find_sources(function))  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
 
 
@@ -78,6 +81,8 @@ class Made:
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self.compile_once = cache(make)
+        # A function, or one with some of its arguments.
+        self.sources = cache(lambda: {getattr(make, "func", make).__code__.co_filename})
 
     def __call__(self, *args: Any) -> Any:
         """Nothing for plain Python.
@@ -88,9 +93,31 @@ class Made:
         raise TypeError("this is a function for compiled loops alone, which call it where they are compiled")
 
 
+def _find_others(function: Callable[..., Any]) -> dict[str, Any]:
+    """What it calls by name that is compiled or made, too."""
+    known = function.__globals__
+    return {name: known[name] for name in function.__code__.co_names if hasattr(known.get(name), "compile_once")}
+
+
+def _find_sources(function: Callable[..., Any]) -> set[str]:
+    """The files that its machine code is made of."""
+    return {function.__code__.co_filename}.union(*(other.sources() for other in _find_others(function).values()))
+
+
+@cache
+def _digest(file: str) -> str:
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError:
+        # In an archive, say, which changes as a whole.
+        return ""
+
+
 def _link(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, its calls of other compiled ones of its module being those of their machine code."""
-    known = function.__globals__
-    names = [name for name in function.__code__.co_names if hasattr(known.get(name), "compile_once")]
-    others = {name: known[name].compile_once() for name in names}
-    return FunctionType(function.__code__, {**known, **others}) if others else function
+    others = {name: other.compile_once() for name, other in _find_others(function).items()}
+    linked = FunctionType(function.__code__, {**function.__globals__, **others})
+    # What is kept on disk goes by this name, and by the date of the function's own file, but holds code of all.
+    whole = "".join(map(_digest, sorted(_find_sources(function))))
+    linked.__qualname__ = f"{function.__qualname__}_{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
+    return linked

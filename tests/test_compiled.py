@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
 
 from adqc.compiled import compiled
+
+ROOT = Path(__file__).parent.parent
 
 
 def add_up(items):
@@ -68,6 +74,32 @@ def add_up_twice(items):
 def test_one_may_call_another():
     # Called as Python's own it could not be compiled.
     assert add_up_twice(np.arange(4.0)) == 12
+
+
+SOURCES = {
+    "inner": "from adqc.compiled import compiled\n\n\n@compiled\ndef inner(item):\n    return item + {}\n",
+    "outer": "from adqc.compiled import compiled\nfrom inner import inner\n\n\n"
+    "@compiled\ndef outer(item):\n    return 10 * inner(item)\n",
+}
+
+
+def test_what_is_kept_is_not_taken_where_a_function_that_it_calls_has_changed(tmp_path):
+    def run(number):
+        for name, text in SOURCES.items():
+            path = tmp_path / f"{name}.py"
+            if name == "inner" or not path.exists():
+                path.write_text(text.format(number))
+        program = "import sys; sys.path.insert(0, '.'); from outer import outer; print(outer(1))"
+        options = {"cwd": tmp_path, "capture_output": True, "text": True, "check": True}
+        kept = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": str(ROOT)}
+        return int(subprocess.run([sys.executable, "-c", program], env=kept, **options).stdout)
+
+    assert run(1) == 20
+    files = {path.name for path in tmp_path.glob("kept/**/*.nbc")}
+    assert run(1) == 20
+    # Found again as it was.
+    assert {path.name for path in tmp_path.glob("kept/**/*.nbc")} == files
+    assert run(25) == 260
 
 
 def test_without_a_compiler_it_says_what_to_do(monkeypatch):
