@@ -27,8 +27,8 @@ class _Tables(NamedTuple):
             comes of it.
         pieces: For each piece its first core and the one behind its last.
         ends: Where what each piece is in the end begins, and its size.
-        openings: What all begin with, where it lies.
-        begins: For each piece where that begins, and behind them all where it ends.
+        openings: What each piece begins with.
+        begins: For each piece where that lies.
         size: How many entries all that cores are applied to, and all that comes of the last ones, have.
     """
 
