@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -151,6 +153,25 @@ def test_others_build_it(monkeypatch):
     layer(x.detach()).sum().backward()
     torch.testing.assert_close(layer.bias.grad, torch.full_like(layer.bias, 30))
     assert not calls
+
+
+def test_memory_holds_no_weight():
+    config = adqc.Circuit(depth=4, layout="interleaved", route="halves")
+    layer = adqc.nn.Linear(1024, 1024, circuit=config, dtype=torch.float64)
+
+    def most(x):
+        # Once before, so that nothing kept for later is counted.
+        layer(x).sum().backward()
+        tracemalloc.start()
+        layer(x).sum().backward()
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    x, weight = torch.randn(16, 1024, dtype=torch.float64), 8 * 1024**2
+    assert most(x) < weight / 4
+    # The measure sees one where there is one.
+    assert most(x.requires_grad_()) > weight
 
 
 def test_second_derivatives_go_in_steps():

@@ -15,7 +15,7 @@ from adqc.engine.train import Train
 from adqc.threads import find_team, split
 
 # Multiply-adds of all cores up to which loops take less time than calls of a library.
-SMALL = 2**19
+SMALL = 2**16
 
 
 class _Tables(NamedTuple):

@@ -9,8 +9,8 @@ import numpy as np
 from adqc.compiled import compiled, merged
 from adqc.engine.gate_kernels import apply_gate_, pull_gate_
 from adqc.engine.moves import gather_part_, scatter_part_
+from adqc.engine.window_moves import read_window_, write_window_
 from adqc.threads import wait
-from adqc.vectors import load, plus, store, transpose_
 
 
 @merged
@@ -79,11 +79,11 @@ def _run_state_(
         tiles = before // together * side
         for t in range(number * tiles // count, (number + 1) * tiles // count):
             b, at = t // side * together, t % side * lanes
-            _read_(before_it, tile, other, b, at, named, given, behind, lanes, line, wide)
+            read_window_(before_it, tile, other, b, at, named, given, behind, lanes, line, wide)
             for g in range(start, stop):
                 apply_gate_(gates[places[g, 0]], False, tile, other, places[g, 1] * line, places[g, 2] * line, wide)
                 tile, other = other, tile
-            _write_(behind_it, tile, other, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
+            write_window_(behind_it, tile, other, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
         before_it = behind_it
         if count > 1:
             wait(addresses[1])
@@ -201,8 +201,8 @@ def _pull_state_(
         tiles = before // together * side
         for t in range(number * tiles // count, (number + 1) * tiles // count):
             b, at = t // side * together, t % side * lanes
-            _read_(before_it, room[0, : rows * line], other, b, at, named, given, behind, lanes, line, wide)
-            _read_(grad, own, other, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
+            read_window_(before_it, room[0, : rows * line], other, b, at, named, given, behind, lanes, line, wide)
+            read_window_(grad, own, other, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
             for g in range(start, stop - 1):
                 tile, behind_it = room[g - start, : rows * line], room[g - start + 1, : rows * line]
                 apply_gate_(gates[places[g, 0]], False, tile, behind_it, places[g, 1] * line, places[g, 2] * line, wide)
@@ -211,7 +211,7 @@ def _pull_state_(
                 pull_gate_(found[places[g, 0]], room[g - start, : rows * line], own, inner, far, wide)
                 apply_gate_(gates[places[g, 0]], True, own, other, inner, far, wide)
                 own, other = other, own
-            _write_(into_it, own, other, b, at, named, given, behind, lanes, line, wide)
+            write_window_(into_it, own, other, b, at, named, given, behind, lanes, line, wide)
         grad = into_it
         if count > 1:
             wait(addresses[1])
@@ -245,166 +245,3 @@ def _name_rows(windows: Any) -> Any:
     for r in range(len(found)):
         found[r, 0] = r
     return found
-
-
-@compiled
-def _read_(
-    state: Any, tile: Any, spare: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int,
-    wide: int,
-) -> None:  # fmt: skip
-    """Bring what goes through a window together, rows of ``line`` entries: each row from its source. There is a spare
-    tile."""
-    if lanes % wide == 0 and behind % wide == 0:
-        _read_vectors_(state, tile, b, at, sources, given, behind, lanes, wide)
-        return
-    if _is_turned(given, behind, lanes, wide):
-        whole = given == len(sources)
-        found = tile if whole else spare
-        if behind == 1:
-            _turn_(state, b * given, given, found, 0, line, lanes, given, wide)
-        else:
-            pairs, units = state.view(np.float64), found.view(np.float64)
-            _turn_(pairs, b * given, given, units, 0, line // 2, lanes // 2, given, wide // 2)
-        if not whole:
-            _read_vectors_(spare, tile, 0, 0, sources, given, line, lanes, wide)
-        return
-    per = 16 // tile.itemsize
-    if per > 1 and behind < lanes and behind % per == 0 and line % per == 0:
-        # So many entries at once as are one complex number.
-        units = tile.view(np.complex128)
-        _read_rows_(state.view(np.complex128), units, b, at, sources, given, behind // per, lanes // per, line // per)
-    else:
-        _read_rows_(state, tile, b, at, sources, given, behind, lanes, line)
-
-
-@compiled
-def _write_(
-    state: Any, tile: Any, spare: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int,
-    wide: int,
-) -> None:  # fmt: skip
-    """The adjoint of :func:`_read_`; all of the state is written."""
-    if lanes % wide == 0 and behind % wide == 0:
-        _write_vectors_(state, tile, b, at, sources, given, behind, lanes, wide)
-        return
-    if _is_turned(given, behind, lanes, wide):
-        whole = given == len(sources)
-        if not whole:
-            _write_vectors_(spare, tile, 0, 0, sources, given, line, lanes, wide)
-        own = tile if whole else spare
-        if behind == 1:
-            _turn_(own, 0, line, state, b * given, given, given, lanes, wide)
-        else:
-            units, pairs = own.view(np.float64), state.view(np.float64)
-            _turn_(units, 0, line // 2, pairs, b * given, given, given, lanes // 2, wide // 2)
-        return
-    per = 16 // tile.itemsize
-    # Where rows are added up, they are so entry by entry.
-    if per > 1 and behind < lanes and behind % per == 0 and line % per == 0 and len(sources) == given:
-        units = tile.view(np.complex128)
-        _write_rows_(state.view(np.complex128), units, b, at, sources, given, behind // per, lanes // per, line // per)
-    else:
-        _write_rows_(state, tile, b, at, sources, given, behind, lanes, line)
-
-
-@compiled
-def _is_turned(given: int, behind: int, lanes: int, wide: int) -> bool:
-    """Whether rows of the tile are columns of the state, by vectors of entries, or of two as one number."""
-    return lanes % wide == 0 and given % wide == 0 and (behind == 1 or (behind == 2 and wide % 16 == 0))
-
-
-@compiled
-def _turn_(items: Any, at: int, step: int, found: Any, to: int, line: int, rows: int, columns: int, wide: int) -> None:
-    """A matrix, transposed; of both, where they begin and how far rows are apart."""
-    for r in range(0, rows, wide):
-        for c in range(0, columns, wide):
-            transpose_(items, at + r * step + c, step, found, to + c * line + r, line)
-
-
-@compiled
-def _read_vectors_(
-    state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, wide: int
-) -> None:
-    step, run = given * behind, min(behind, lanes)
-    for r in range(len(sources)):
-        to, last = r * lanes, (r + 1) * lanes
-        if sources[r, 0] < 0:
-            tile[to:last] = 0
-            continue
-        own = (b * given + sources[r, 0]) * behind + at
-        while to < last:
-            end = to + run
-            while to < end:
-                store(tile, to, load(state, own))
-                to += wide
-                own += wide
-            own += step - run
-
-
-@compiled
-def _write_vectors_(
-    state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, wide: int
-) -> None:
-    step, run = given * behind, min(behind, lanes)
-    for r in range(len(sources)):
-        if sources[r, 0] < 0:
-            continue
-        to, last, again = r * lanes, (r + 1) * lanes, sources[r, 1] > 0
-        own = (b * given + sources[r, 0]) * behind + at
-        while to < last:
-            end = to + run
-            while to < end:
-                row = load(tile, to)
-                store(state, own, plus(row, load(state, own)) if again else row)
-                to += wide
-                own += wide
-            own += step - run
-
-
-@compiled
-def _read_rows_(
-    state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int
-) -> None:
-    step = given * behind
-    for r in range(len(sources)):
-        row = tile[r * line : r * line + lanes]
-        if sources[r, 0] < 0:
-            row[:] = 0
-            continue
-        own = state[(b * given + sources[r, 0]) * behind + at :]
-        if behind >= lanes:
-            for j in range(lanes):
-                row[j] = own[j]
-        elif behind == 1:
-            for k in range(lanes):
-                row[k] = own[k * step]
-        else:
-            # The values of several axes ahead of the window side by side.
-            for j in range(behind):
-                for k in range(lanes // behind):
-                    row[k * behind + j] = own[k * step + j]
-
-
-@compiled
-def _write_rows_(
-    state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int
-) -> None:
-    step = given * behind
-    for r in range(len(sources)):
-        if sources[r, 0] < 0:
-            continue
-        row = tile[r * line : r * line + lanes]
-        own = state[(b * given + sources[r, 0]) * behind + at :]
-        if sources[r, 1]:
-            for k in range(max(1, lanes // behind)):
-                for j in range(min(behind, lanes)):
-                    own[k * step + j] += row[k * behind + j]
-        elif behind >= lanes:
-            for j in range(lanes):
-                own[j] = row[j]
-        elif behind == 1:
-            for k in range(lanes):
-                own[k * step] = row[k]
-        else:
-            for j in range(behind):
-                for k in range(lanes // behind):
-                    own[k * step + j] = row[k * behind + j]
