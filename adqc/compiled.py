@@ -7,6 +7,7 @@ the more the longer it is, as a library's is. A loop of ours is short.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
@@ -40,7 +41,7 @@ def compiled(function: _Function, *, inline: bool = False, merge: bool = False) 
     """
 
     @cache
-    def compile_once() -> Callable[..., Any]:
+    def compile_once(*, use: str = "linked") -> Callable[..., Any]:
         # Not at import, as numba takes a while to load.
         import numba
 
@@ -52,24 +53,62 @@ def compiled(function: _Function, *, inline: bool = False, merge: bool = False) 
         # Sums may be taken in any order, as a library's are; infinities and NaN stay what they are.
         options: dict[str, Any] = {
             "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}, "forceinline": inline,
-            "inline": "always" if merge else "never",
+            "inline": "always" if merge else "never", "no_cfunc_wrapper": True, "no_cpython_wrapper": use != "called",
         }  # fmt: skip
-        linked = _link(function)
+        linked = _link(function, use)
         try:
             made = numba.njit(cache=True, **options)(linked)
         except RuntimeError:
             # Neither beside the file nor in the user's own folder can anything be written.
             made = numba.njit(**options)(linked)
+        _take_numbers_as_they_come_(made)
+        if use == "called":
+            _announce_(made)
         found: Callable[..., Any] = made
         return found
 
     @wraps(function)
     def call(*args: Any) -> Any:
-        return compile_once()(*args)
+        return compile_once(use="called")(*args)
 
     call.compile_once = compile_once  # type: ignore[attr-defined]
     call.sources = cache(lambda: _find_sources(function))  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
+
+
+def _take_numbers_as_they_come_(made: Any) -> None:
+    """Have a function compiled once for all numbers of a type, where its callers name some: else for each of these."""
+    from numba.core.types import unliteral
+
+    asked = made.get_call_template
+    made.get_call_template = lambda args, kws: asked(tuple(map(unliteral, args)), kws)
+
+
+def _announce_(made: Any) -> None:
+    """Have it said, once, where something is compiled and not taken from disk."""
+    from numba.core import event
+
+    class Teller(event.Listener):
+        def on_start(self, _: Any) -> None:
+            _tell()
+
+        def on_end(self, _: Any) -> None:
+            pass
+
+    compile_or_load, teller = made.compile, Teller()
+
+    def compile_and_tell(signature: Any) -> Any:
+        with event.install_listener("numba:compile", teller):
+            return compile_or_load(signature)
+
+    made.compile = compile_and_tell
+
+
+@cache
+def _tell() -> None:
+    logging.getLogger("adqc").warning(
+        "adqc compiles loops for this processor: up to half a minute at the first calls, once on a machine"
+    )
 
 
 class Made:
@@ -113,11 +152,16 @@ def _digest(file: str) -> str:
         return ""
 
 
-def _link(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, its calls of other compiled ones of its module being those of their machine code."""
+def _link(function: Callable[..., Any], use: str) -> Callable[..., Any]:
+    """The function, its calls of other compiled ones of its module being those of their machine code.
+
+    Args:
+        function: Which one.
+        use: ``"called"`` from Python, or ``"linked"``, which Python cannot call.
+    """
     others = {name: other.compile_once() for name, other in _find_others(function).items()}
     linked = FunctionType(function.__code__, {**function.__globals__, **others})
     # What is kept on disk goes by this name, and by the date of the function's own file, but holds code of all.
     whole = "".join(map(_digest, sorted(_find_sources(function))))
-    linked.__qualname__ = f"{function.__qualname__}_{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
+    linked.__qualname__ = f"{function.__qualname__}_{use}_{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
     return linked

@@ -28,14 +28,16 @@ WORK = 16
 
 
 class Team(NamedTuple):
-    """Threads for a compiled loop.
+    """Threads for a compiled loop, as its first arguments.
 
     Args:
         addresses: Where the functions :data:`NAMES` are.
+        number: Negative, as none of them is meant.
         size: How many threads; with 1 the addresses are not used.
     """
 
     addresses: NumpyArray
+    number: int
     size: int
 
 
@@ -44,7 +46,7 @@ def find_team(entries: int) -> Team:
     addresses, process = _find_addresses()
     # A forked process has none of its parent's threads, and the library would wait for them.
     most = torch.get_num_threads() if process == os.getpid() else 1
-    return Team(addresses, max(1, min(most, entries // GRAIN)))
+    return Team(addresses, -1, max(1, min(most, entries // GRAIN)))
 
 
 def shares_threads() -> bool:
@@ -70,47 +72,44 @@ def _make_split() -> Any:
     from numba.core import cgutils, types
     from numba.extending import intrinsic
 
-    def split(typing: Any, addresses: Any, count: Any, part: Any, args: Any) -> Any:
-        whole = (*args.types, addresses, types.intp, types.intp)
-        due = part.get_call_type(typing, whole, {})
-
+    def split(typing: Any, addresses: Any, number: Any, count: Any) -> Any:
         def generate(context: Any, builder: Any, _: Any, given: Any) -> Any:
-            overload = part.dispatcher.overloads[due.args]
-            context.active_code_library.add_linking_library(overload.library)
             byte, int32 = ir.IntType(8).as_pointer(), ir.IntType(32)
             word = context.get_value_type(types.intp)
             starts = [ir.VoidType(), [ir.FunctionType(ir.VoidType(), [byte]).as_pointer(), byte, int32, int32]]
             asks = ir.FunctionType(int32, []).as_pointer()
+            place, _, several = given
+            # This very function: room for what it returns and raises, the addresses' parts, its number, and so on.
+            function = builder.function
+            own = list(function.args)
+            at_number = 2 + len(context.get_arg_packer((addresses,)).argument_types)
 
-            def call(at: Any, own: Any) -> None:
-                context.call_internal_no_propagate(at, overload.fndesc, due, own)
+            def call(at: Any, others: list[Any], numbers: list[Any]) -> None:
+                room = [cgutils.alloca_once(at, one.type.pointee, zfill=True) for one in own[:2]]  # type: ignore[no-untyped-call]
+                at.call(function, [*room, *others[: at_number - 2], *numbers, *others[at_number:]])
 
-            def unpack(at: Any, items: Any, kind: Any) -> list[Any]:
-                return [at.extract_value(items, k) for k in range(len(kind))]
-
-            place, several, _, items = given
             table = context.make_array(addresses)(context, builder, place)
             found = [builder.load(builder.gep(table.data, [word(k)])) for k in (0, 2, 3)]
             with builder.if_else(builder.icmp_signed(">", several, word(1))) as (many, one):
                 with many:
-                    packed = cgutils.pack_struct(builder, [items, place, *found[1:]])  # type: ignore[no-untyped-call]
+                    packed = cgutils.pack_struct(builder, [*own[2:], *found[1:]])  # type: ignore[no-untyped-call]
                     # What each thread does: it finds its arguments and its number.
                     kind = ir.FunctionType(ir.VoidType(), [byte])
                     body = ir.Function(builder.module, kind, builder.module.get_unique_name("part"))
                     body.linkage = "internal"
                     at = ir.IRBuilder(body.append_basic_block())
-                    own, there, *asked = unpack(at, at.load(at.bitcast(body.args[0], packed.type.as_pointer())), "1234")
-                    numbers = [at.zext(at.call(at.inttoptr(ask, asks), []), word) for ask in asked]
-                    call(at, [*unpack(at, own, args.types), there, *numbers])
+                    items = at.load(at.bitcast(body.args[0], packed.type.as_pointer()))
+                    *others, first, second = [at.extract_value(items, k) for k in range(len(packed.type.elements))]
+                    call(at, others, [at.zext(at.call(at.inttoptr(ask, asks), []), word) for ask in (first, second)])
                     at.ret_void()
                     start = builder.inttoptr(found[0], ir.FunctionType(*starts).as_pointer())
                     kept = cgutils.alloca_once_value(builder, packed)  # type: ignore[no-untyped-call]
                     builder.call(start, [body, builder.bitcast(kept, byte), builder.trunc(several, int32), int32(0)])
                 with one:
-                    call(builder, [*unpack(builder, items, args.types), place, word(0), word(1)])
+                    call(builder, own[2:], [word(0), word(1)])
             return context.get_dummy_value()
 
-        return types.void(addresses, count, part, args), generate
+        return types.void(addresses, number, count), generate
 
     return intrinsic(split)
 
@@ -131,8 +130,9 @@ def _make_wait() -> Any:
     return intrinsic(wait)
 
 
-# split(addresses, count, part, args), for compiled loops: part(*args, addresses, number, count) on each thread of a
-# team, number and count being its own and how many there are; behind it all have ended. What a part returns is lost.
+# split(addresses, number, count), for compiled loops whose first arguments these are, where the number is negative,
+# that is, where Python has called: the same function on each thread of a team, number and count its own and how many
+# there are; behind it all have ended. What a part returns or raises is lost.
 split = Made(_make_split)
 # wait(addresses[1]), in a part where its count is not 1: until all threads of the team are there.
 wait = Made(_make_wait)

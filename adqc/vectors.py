@@ -14,6 +14,8 @@ from adqc.compiled import Made
 
 # Bytes of a vector where the machine has such ones, and elsewhere.
 WIDE, NARROW = 64, 32
+# How many entries are copied at once.
+UNITS = 1, 2, 4
 
 
 def count_entries(itemsize: int) -> int:
@@ -121,6 +123,23 @@ def _make_all() -> dict[str, Any]:
         return vector.entry(vector), make
 
     @intrinsic
+    def copy_(typing: Any, items: Any, at: Any, found: Any, to: Any, unit: Any) -> Any:
+        def make(context: Any, builder: Any, _: Any, given: Any) -> Any:
+            source, first, target, begin, some = given
+            size = context.get_abi_sizeof(context.get_value_type(items.dtype))
+            arrays = (items, source, first), (found, target, begin)
+            places = [builder.gep(context.make_array(kind)(context, builder, own).data, [k]) for kind, own, k in arrays]
+            for count in UNITS:
+                with builder.if_then(builder.icmp_signed("==", some, some.type(count))):
+                    # Numbers of so many bits, as those that are complex have no vectors.
+                    bits = ir.IntType(8 * count * size).as_pointer()
+                    one, other = (builder.bitcast(place, bits) for place in places)
+                    builder.store(builder.load(one, align=min(size, 4)), other, align=min(size, 4))
+            return context.get_dummy_value()
+
+        return types.void(items, types.intp, found, types.intp, types.intp), make
+
+    @intrinsic
     def transpose_(typing: Any, items: Any, at: Any, step: Any, found: Any, to: Any, line: Any) -> Any:
         def make(context: Any, builder: Any, _: Any, given: Any) -> Any:
             source, first, apart, target, begin, length = given
@@ -150,7 +169,7 @@ def _make_all() -> dict[str, Any]:
 
         return types.void(items, types.intp, types.intp, found, types.intp, types.intp), make
 
-    made: tuple[Any, ...] = (load, store, repeat, fill, plus, times_plus, total, transpose_)
+    made: tuple[Any, ...] = (load, store, repeat, fill, plus, times_plus, total, transpose_, copy_)
     return {own.__name__: own for own in made}
 
 
@@ -161,8 +180,9 @@ def _make(name: str) -> Any:
 # load(items, at): a flat array's entries from there on. store(items, at, vector): the inverse. repeat(items, at): so
 # many times the entry there. fill(number): the same of a number. plus(one, other): their sum. times_plus(one, other,
 # more): one · other + more. total(vector): the sum of its entries. transpose_(items, at, step, found, to, line): as
-# many rows as a vector has entries, so far apart in a flat array, become columns of rows in another.
-load, store, repeat, fill, plus, times_plus, total, transpose_ = (
+# many rows as a vector has entries, so far apart in a flat array, become columns of rows in another. copy_(items, at,
+# found, to, unit): one of UNITS, so many entries from one flat array of any numbers into another.
+load, store, repeat, fill, plus, times_plus, total, transpose_, copy_ = (
     Made(partial(_make, name))
-    for name in ("load", "store", "repeat", "fill", "plus", "times_plus", "total", "transpose_")
+    for name in ("load", "store", "repeat", "fill", "plus", "times_plus", "total", "transpose_", "copy_")
 )

@@ -17,7 +17,10 @@ from adqc.threads import find_team, split, wait
 
 
 @compiled
-def _fill_part_(found, sums, addresses, number, count):
+def fill_(addresses, number, count, found, sums):
+    if number < 0:
+        split(addresses, number, count)
+        return
     for k in range(number * len(found) // count, (number + 1) * len(found) // count):
         found[k] = number
     if count > 1:
@@ -27,14 +30,9 @@ def _fill_part_(found, sums, addresses, number, count):
         sums[number] += found[k]
 
 
-@compiled
-def fill_(addresses, count, found, sums):
-    split(addresses, count, _fill_part_, (found, sums))
-
-
 def fill(entries, count):
     found, sums = np.full(entries, -1.0), np.zeros(count)
-    fill_(find_team(entries).addresses, count, found, sums)
+    fill_(*find_team(entries)._replace(size=count), found, sums)
     return found, sums
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from adqc.arrays import NumpyArray
-from adqc.compiled import compiled, inlined
+from adqc.compiled import compiled, inlined, merged
 from adqc.engine.product_kernels import multiply_four_, place_four
 from adqc.threads import WORK, find_team, split
 from adqc.vectors import count_entries, load, store, transpose_
@@ -69,8 +69,11 @@ def transpose(items: NumpyArray) -> NumpyArray:
 
 
 @compiled
-def _transpose_(addresses: Any, team: int, items: Any, found: Any, wide: int) -> None:
-    split(addresses, team, transpose_part_, (items, found, wide))
+def _transpose_(addresses: Any, number: int, count: int, items: Any, found: Any, wide: int) -> None:
+    if number < 0:
+        split(addresses, number, count)
+    else:
+        transpose_part_(items, found, wide, addresses, number, count)
 
 
 @compiled
@@ -92,8 +95,11 @@ def transpose_part_(items: Any, found: Any, wide: int, _: Any, number: int, coun
 
 
 @compiled
-def _spread_(addresses: Any, team: int, left: Any, right: Any, found: Any, wide: int) -> None:
-    split(addresses, team, spread_part_, (left, right, found, wide))
+def _spread_(addresses: Any, number: int, count: int, left: Any, right: Any, found: Any, wide: int) -> None:
+    if number < 0:
+        split(addresses, number, count)
+    else:
+        spread_part_(left, right, found, wide, addresses, number, count)
 
 
 @compiled
@@ -144,14 +150,17 @@ def pack_rows_(rows: Any, at: int, line: int, length: int, packed: Any, to: int,
 
 
 @compiled
-def _add_up_(addresses: Any, team: int, left: Any, right: Any, parts: Any, in_pairs: bool, wide: int) -> None:
-    split(addresses, team, _add_up_part_, (left, right, parts, in_pairs, wide))
-
-
-@compiled
-def _add_up_part_(
-    left: Any, right: Any, parts: Any, in_pairs: bool, wide: int, _: Any, number: int, count: int
+def _add_up_(
+    addresses: Any, number: int, count: int, left: Any, right: Any, parts: Any, in_pairs: bool, wide: int
 ) -> None:
+    if number < 0:
+        split(addresses, number, count)
+    else:
+        _add_up_part_(left, right, parts, in_pairs, wide, number, count)
+
+
+@merged
+def _add_up_part_(left: Any, right: Any, parts: Any, in_pairs: bool, wide: int, number: int, count: int) -> None:
     (items, rows, shared), columns = left.shape, right.shape[1]
     own, own_count, first_row, end = number, count, 0, rows
     panels = (columns + 2 * wide - 1) // (2 * wide)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adqc.arrays import NumpyArray, as_array, is_kept_elsewhere, is_plain, is_traced
-from adqc.compiled import compiled
+from adqc.compiled import compiled, merged
 from adqc.engine.block_loops import pack_rows_, share, spread_part_, transpose_part_
 from adqc.engine.product_kernels import multiply_four_, place_four
 from adqc.threads import WORK, find_team, shares_threads, split, wait
@@ -65,19 +65,23 @@ def multiply_inputs(x: NumpyArray, weight: NumpyArray, bias: NumpyArray | None) 
         own = np.empty((batch if wanted[0] else 0, columns), kind)
         pulled = np.empty((rows if wanted[1] else 0, columns), kind)
         last = np.empty(rows if wanted[2] else 0, kind)
-        _pull_(*team, x, weight, np.ascontiguousarray(grad), own, pulled, last, wide)
+        turned = np.empty(grad.shape[::-1] if wanted[1] else (0, 0), kind)
+        _pull_(*team, x, weight, np.ascontiguousarray(grad), turned, own, pulled, last, wide)
         return [one if want else None for one, want in zip((own, pulled, last), wanted, strict=True)]
 
     return found, pull
 
 
 @compiled
-def _multiply_(addresses: Any, team: int, x: Any, weight: Any, bias: Any, found: Any, wide: int) -> None:
-    split(addresses, team, _multiply_part_, (x, weight, bias, found, wide))
+def _multiply_(addresses: Any, number: int, count: int, x: Any, weight: Any, bias: Any, found: Any, wide: int) -> None:
+    if number < 0:
+        split(addresses, number, count)
+    else:
+        _multiply_part_(x, weight, bias, found, wide, number, count)
 
 
-@compiled
-def _multiply_part_(x: Any, weight: Any, bias: Any, found: Any, wide: int, _: Any, number: int, count: int) -> None:
+@merged
+def _multiply_part_(x: Any, weight: Any, bias: Any, found: Any, wide: int, number: int, count: int) -> None:
     (batch, shared), rows, line = x.shape, len(weight), 2 * wide
     ours, theirs, into = x.reshape(-1), weight.reshape(-1), found.reshape(-1)
     pairs, low, high = (rows + line - 1) // line, 0, batch
@@ -108,13 +112,16 @@ def _multiply_part_(x: Any, weight: Any, bias: Any, found: Any, wide: int, _: An
 
 @compiled
 def _pull_(
-    addresses: Any, team: int, x: Any, weight: Any, grad: Any, own: Any, pulled: Any, last: Any, wide: int
-) -> None:
-    turned = np.empty((grad.shape[1], grad.shape[0]), grad.dtype)
-    split(addresses, team, _pull_part_, (x, weight, grad, turned, own, pulled, last, wide))
+    addresses: Any, number: int, count: int, x: Any, weight: Any, grad: Any, turned: Any, own: Any, pulled: Any,
+    last: Any, wide: int,
+) -> None:  # fmt: skip
+    if number < 0:
+        split(addresses, number, count)
+    else:
+        _pull_part_(x, weight, grad, turned, own, pulled, last, wide, addresses, number, count)
 
 
-@compiled
+@merged
 def _pull_part_(
     x: Any, weight: Any, grad: Any, turned: Any, own: Any, pulled: Any, last: Any, wide: int, addresses: Any,
     number: int, count: int,

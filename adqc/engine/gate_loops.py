@@ -155,25 +155,23 @@ def begin(start: NumpyArray, script: Script) -> NumpyArray:
 
 @compiled
 def _run_(
-    addresses: Any, team: int, last: Any, found: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
+    addresses: Any, number: int, count: int, last: Any, found: Any, begun: Any, made: Any, gates: Any, tables: Any,
+    limits: Any,
 ) -> None:  # fmt: skip
-    split(addresses, team, run_part_, (begun, made, last, found, gates, tables, limits))
+    if number < 0:
+        split(addresses, number, count)
+    else:
+        run_part_(begun, made, last, found, gates, tables, limits, addresses, number, count)
 
 
 @compiled
 def _build_(
-    addresses: Any, team: int, last: Any, found: Any, packed: Any, product: Any, places: Any, begun: Any, made: Any,
-    gates: Any, tables: Any, limits: Any,
+    addresses: Any, number: int, count: int, last: Any, found: Any, packed: Any, product: Any, places: Any, begun: Any,
+    made: Any, gates: Any, tables: Any, limits: Any,
 ) -> None:  # fmt: skip
-    given = begun, made, last, found, packed, product, places, gates, tables, limits
-    split(addresses, team, _build_part_, given)
-
-
-@compiled
-def _build_part_(
-    begun: Any, made: Any, last: Any, found: Any, packed: Any, product: Any, places: Any, gates: Any, tables: Any,
-    limits: Any, addresses: Any, number: int, count: int,
-) -> None:  # fmt: skip
+    if number < 0:
+        split(addresses, number, count)
+        return
     run_part_(begun, made, last, found, gates, tables, limits, addresses, number, count)
     if count > 1:
         wait(addresses[1])
@@ -192,31 +190,25 @@ def _sides(found: Any, places: Any, packed: Any, wide: int) -> Any:
 
 @compiled
 def _pull_(
-    addresses: Any, team: int, grads: Any, turned: Any, pulled: Any, own: Any, begun: Any, made: Any, gates: Any,
-    tables: Any, limits: Any,
+    addresses: Any, number: int, count: int, grads: Any, turned: Any, pulled: Any, own: Any, begun: Any, made: Any,
+    gates: Any, tables: Any, limits: Any,
 ) -> None:  # fmt: skip
-    given = grads, turned, pulled, own, begun, made, gates, tables, limits
-    split(addresses, team, pull_part_, given)
-    add_up_(own)
+    if number < 0:
+        split(addresses, number, count)
+        add_up_(own)
+    else:
+        pull_part_(grads, turned, pulled, own, begun, made, gates, tables, limits, addresses, number, count)
 
 
 @compiled
 def _pull_product_(
-    addresses: Any, team: int, grad: Any, found: Any, packed: Any, sides: Any, parts: Any, places: Any, turned: Any,
-    pulled: Any, own: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
+    addresses: Any, number: int, count: int, grad: Any, found: Any, packed: Any, sides: Any, parts: Any, places: Any,
+    turned: Any, pulled: Any, own: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
 ) -> None:  # fmt: skip
-    given = (
-        grad, found, packed, sides, parts, places, turned, pulled, own, begun, made, gates, tables, limits
-    )  # fmt: skip
-    split(addresses, team, _pull_product_part_, given)
-    add_up_(own)
-
-
-@compiled
-def _pull_product_part_(
-    grad: Any, found: Any, packed: Any, sides: Any, parts: Any, places: Any, turned: Any, pulled: Any, own: Any,
-    begun: Any, made: Any, gates: Any, tables: Any, limits: Any, addresses: Any, number: int, count: int,
-) -> None:  # fmt: skip
+    if number < 0:
+        split(addresses, number, count)
+        add_up_(own)
+        return
     wide = limits[0]
     left, _ = _sides(found, places, packed, wide)
     left_grad, right_grad = _sides(sides, places, packed, wide)

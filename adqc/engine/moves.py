@@ -15,12 +15,12 @@ import numpy as np
 from adqc.arrays import NumpyArray
 from adqc.compiled import compiled
 from adqc.threads import find_team, split
+from adqc.vectors import copy_
 
 # The list for the last axes has so many entries at least, where there are as many.
 LOW = 256
-# Bytes that are moved as one at most, and numbers that have so many.
+# Bytes that are moved as one at most.
 UNIT = 16
-NUMBERS: dict[int, Any] = {8: np.complex64, 16: np.complex128}
 
 
 class Origins(NamedTuple):
@@ -104,48 +104,49 @@ def gather(items: NumpyArray, origins: Origins) -> NumpyArray:
 
 def gather_(found: NumpyArray, items: NumpyArray, origins: Origins) -> None:
     """The same, into an array that is there."""
-    team = find_team(found.size)
-    _gather_(*team, _as_units(items, origins.unit), _as_units(found, origins.unit), origins.high, origins.low)
+    _move_(*find_team(found.size), np.ascontiguousarray(items).reshape(-1), found, *origins[:3], False)
 
 
 def scatter(items: NumpyArray, origins: Origins, count: int) -> NumpyArray:
     """The inverse of :func:`gather`: ``count`` entries, flat, zeros where one is left out."""
     found = np.empty(count, items.dtype) if items.size == count else np.zeros(count, items.dtype)
-    team = find_team(items.size)
-    _scatter_(*team, _as_units(items, origins.unit), _as_units(found, origins.unit), origins.high, origins.low)
+    _move_(*find_team(items.size), found, np.ascontiguousarray(items).reshape(-1), *origins[:3], True)
     return found
 
 
-def _as_units(items: NumpyArray, unit: int) -> NumpyArray:
-    flat = np.ascontiguousarray(items).reshape(-1)
-    return flat if unit == 1 else flat.view(NUMBERS[unit * items.itemsize])
+@compiled
+def _move_(
+    addresses: Any, number: int, count: int, items: Any, found: Any, high: Any, low: Any, unit: int, back: bool
+) -> None:
+    if number < 0:
+        split(addresses, number, count)
+    else:
+        move_part_(items, 0, found, 0, high, low, unit, back, number, count)
 
 
 @compiled
-def _gather_(addresses: Any, team: int, items: Any, found: Any, high: Any, low: Any) -> None:
-    split(addresses, team, gather_part_, (items, found, high, low))
+def move_part_(
+    items: Any, at: int, found: Any, to: int, high: Any, low: Any, unit: int, back: bool, number: int, count: int
+) -> None:
+    """A thread's part of :func:`gather`, or of :func:`scatter`.
 
-
-@compiled
-def gather_part_(items: Any, found: Any, high: Any, low: Any, _: Any, number: int, count: int) -> None:
-    """A thread's part of :func:`gather`, of units."""
+    Args:
+        items: What has the entries as they lie, flat.
+        at: Where they begin.
+        found: What has those that are kept in their new order, flat.
+        to: Where they begin.
+        high: See :class:`Origins`.
+        low: The same.
+        unit: The same.
+        back: Whether those in their new order are given, and the others found.
+        number: This thread's.
+        count: How many threads there are.
+    """
     size = len(low)
     for a in range(number * len(high) // count, (number + 1) * len(high) // count):
-        own, line = items[high[a] :], found[a * size : (a + 1) * size]
         for b in range(size):
-            line[b] = own[low[b]]
-
-
-@compiled
-def _scatter_(addresses: Any, team: int, items: Any, found: Any, high: Any, low: Any) -> None:
-    split(addresses, team, scatter_part_, (items, found, high, low))
-
-
-@compiled
-def scatter_part_(items: Any, found: Any, high: Any, low: Any, _: Any, number: int, count: int) -> None:
-    """The same of :func:`scatter`."""
-    size = len(low)
-    for a in range(number * len(high) // count, (number + 1) * len(high) // count):
-        own, line = found[high[a] :], items[a * size : (a + 1) * size]
-        for b in range(size):
-            own[low[b]] = line[b]
+            one, other = at + (high[a] + low[b]) * unit, to + (a * size + b) * unit
+            if back:
+                copy_(found, other, items, one, unit)
+            else:
+                copy_(items, one, found, other, unit)

@@ -134,24 +134,22 @@ def count_packed(places: Places, bonds: int, wide: int) -> int:
 
 @compiled
 def _multiply_(
-    addresses: Any, team: int, left: Any, right: Any, packed: Any, found: Any, places: Any, wide: int
+    addresses: Any, number: int, count: int, left: Any, right: Any, packed: Any, found: Any, places: Any, wide: int
 ) -> None:
-    split(addresses, team, multiply_part_, (left, right, packed, found, places, wide))
+    if number < 0:
+        split(addresses, number, count)
+    else:
+        multiply_part_(left, right, packed, found, places, wide, addresses, number, count)
 
 
 @compiled
 def _pull_(
-    addresses: Any, team: int, grad: Any, left: Any, right: Any, packed: Any, left_grad: Any, right_grad: Any,
-    parts: Any, places: Any, wide: int,
+    addresses: Any, number: int, count: int, grad: Any, left: Any, right: Any, packed: Any, left_grad: Any,
+    right_grad: Any, parts: Any, places: Any, wide: int,
 ) -> None:  # fmt: skip
-    split(addresses, team, _pack_and_pull_, (grad, left, right, packed, left_grad, right_grad, parts, places, wide))
-
-
-@compiled
-def _pack_and_pull_(
-    grad: Any, left: Any, right: Any, packed: Any, left_grad: Any, right_grad: Any, parts: Any, places: Any, wide: int,
-    addresses: Any, number: int, count: int,
-) -> None:  # fmt: skip
+    if number < 0:
+        split(addresses, number, count)
+        return
     pack_(right, places[2], packed, wide, number, count)
     if count > 1:
         wait(addresses[1])

@@ -130,18 +130,12 @@ def apply_tiles(
 
 @compiled
 def _apply_(
-    addresses: Any, team: int, x: Any, bias: Any, found: Any, last: Any, sides: Any, packed: Any, places: Any,
-    sizes: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
+    addresses: Any, number: int, count: int, x: Any, bias: Any, found: Any, last: Any, sides: Any, packed: Any,
+    places: Any, sizes: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
 ) -> None:  # fmt: skip
-    given = x, bias, found, last, sides, packed, places, sizes, begun, made, gates, tables, limits
-    split(addresses, team, _apply_part_, given)
-
-
-@compiled
-def _apply_part_(
-    x: Any, bias: Any, found: Any, last: Any, sides: Any, packed: Any, places: Any, sizes: Any, begun: Any, made: Any,
-    gates: Any, tables: Any, limits: Any, addresses: Any, number: int, count: int,
-) -> None:  # fmt: skip
+    if number < 0:
+        split(addresses, number, count)
+        return
     run_part_(begun, made, last, sides, gates, tables, limits, addresses, number, count)
     if count > 1:
         wait(addresses[1])
@@ -151,24 +145,14 @@ def _apply_part_(
 
 @compiled
 def _pull_(
-    addresses: Any, team: int, x: Any, grad: Any, x_turned: Any, sides: Any, side_grads: Any, parts: Any,
+    addresses: Any, number: int, count: int, x: Any, grad: Any, x_turned: Any, sides: Any, side_grads: Any, parts: Any,
     bias_grad: Any, turned: Any, pulled: Any, own: Any, packed: Any, places: Any, sizes: Any, begun: Any, made: Any,
     gates: Any, tables: Any, limits: Any,
 ) -> None:  # fmt: skip
-    given = (
-        x, grad, x_turned, sides, side_grads, parts, bias_grad, turned, pulled, own, packed, places, sizes, begun, made,
-        gates, tables, limits,
-    )  # fmt: skip
-    split(addresses, team, _pull_tiles_part_, given)
-    add_up_(own)
-
-
-@compiled
-def _pull_tiles_part_(
-    x: Any, grad: Any, x_turned: Any, sides: Any, side_grads: Any, parts: Any, bias_grad: Any, turned: Any, pulled: Any,
-    own: Any, packed: Any, places: Any, sizes: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
-    addresses: Any, number: int, count: int,
-) -> None:  # fmt: skip
+    if number < 0:
+        split(addresses, number, count)
+        add_up_(own)
+        return
     left, _ = _halves(sides, sizes)
     left_grad, right_grad = _halves(side_grads, sizes)
     pull_inputs_part_(

@@ -110,21 +110,21 @@ def run_train(
                 own = permute_axes(own, piece.move.shape_back, piece.move.axes_back)
             pulled[begin : begin + size] = own.reshape(-1)
         own_gates = np.zeros(len(flat), kind)
-        _pull_(*team, own_gates, places, cores, met, pulled, tables.steps, tables.pieces)
+        _pull_(*team, own_gates, places, cores, np.empty_like(cores), met, pulled, tables.steps, tables.pieces)
         return own_gates.reshape(gates.shape), pulled[:1]
 
     return found, pull
 
 
 @compiled
-def _run_(addresses: Any, team: int, gates: Any, places: Any, cores: Any, met: Any, steps: Any, pieces: Any) -> None:
-    for k in range(len(places)):
-        cores[k] = gates[places[k]]
-    split(addresses, team, _run_part_, (cores, met, steps, pieces))
-
-
-@compiled
-def _run_part_(cores: Any, met: Any, steps: Any, pieces: Any, _: Any, number: int, count: int) -> None:
+def _run_(
+    addresses: Any, number: int, count: int, gates: Any, places: Any, cores: Any, met: Any, steps: Any, pieces: Any
+) -> None:
+    if number < 0:
+        for k in range(len(places)):
+            cores[k] = gates[places[k]]
+        split(addresses, number, count)
+        return
     for piece in range(number, len(pieces), count):
         for k in range(pieces[piece, 0], pieces[piece, 1]):
             rows, columns, others, behind, core, at, to = steps[k]
@@ -157,18 +157,14 @@ def _multiply_(left: Any, right: Any, found: Any) -> None:
 
 @compiled
 def _pull_(
-    addresses: Any, team: int, found: Any, places: Any, cores: Any, met: Any, pulled: Any, steps: Any, pieces: Any
-) -> None:
-    grads = np.empty_like(cores)
-    split(addresses, team, _pull_part_, (grads, cores, met, pulled, steps, pieces))
-    for k in range(len(places)):
-        found[places[k]] = grads[k]
-
-
-@compiled
-def _pull_part_(
-    grads: Any, cores: Any, met: Any, pulled: Any, steps: Any, pieces: Any, _: Any, number: int, count: int
-) -> None:
+    addresses: Any, number: int, count: int, found: Any, places: Any, cores: Any, grads: Any, met: Any, pulled: Any,
+    steps: Any, pieces: Any,
+) -> None:  # fmt: skip
+    if number < 0:
+        split(addresses, number, count)
+        for k in range(len(places)):
+            found[places[k]] = grads[k]
+        return
     for piece in range(number, len(pieces), count):
         for k in range(pieces[piece, 1] - 1, pieces[piece, 0] - 1, -1):
             rows, columns, others, behind, core, at, to = steps[k]

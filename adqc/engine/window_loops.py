@@ -8,7 +8,7 @@ import numpy as np
 
 from adqc.compiled import compiled, merged
 from adqc.engine.gate_kernels import apply_gate_, pull_gate_
-from adqc.engine.moves import gather_part_, scatter_part_
+from adqc.engine.moves import move_part_
 from adqc.engine.window_moves import read_window_, write_window_
 from adqc.threads import wait
 
@@ -42,8 +42,10 @@ def run_part_(
         for s in range(some, len(states), others):
             _run_state_(begun, made, last, found, gates, tables, s, large, limits, addresses, own, own_count, count)
     for s in range(len(states)):
-        if moves[s, 4] > 0:
-            _move_(last[states[s, 4] :], found, moves[s], high, low, False, addresses, number, count)
+        first, highs, begin, lows, unit, to = moves[s]
+        if unit > 0:
+            own_high, own_low = high[first : first + highs], low[begin : begin + lows]
+            move_part_(last, states[s, 4], found, to, own_high, own_low, unit, False, number, count)
 
 
 @compiled
@@ -98,34 +100,6 @@ def _count_small(windows: Any, limits: Any, team: int) -> int:
     return found
 
 
-@compiled
-def _move_(
-    last: Any, found: Any, move: Any, high: Any, low: Any, back: bool, addresses: Any, number: int, count: int
-) -> None:
-    """What a last window makes, as it shall lie; or back."""
-    unit, to = move[4], move[5]
-    places, others = high[move[0] : move[0] + move[1]], low[move[2] : move[2] + move[3]]
-    items = found[to : to + len(places) * len(others) * unit]
-    last = last[: len(last) // unit * unit]
-    given = places, others, back, addresses, number, count
-    if unit * last.itemsize == 16:
-        _move_units_(last.view(np.complex128), items.view(np.complex128), *given)
-    elif unit > 1:
-        _move_units_(last.view(np.complex64), items.view(np.complex64), *given)
-    else:
-        _move_units_(last, items, *given)
-
-
-@compiled
-def _move_units_(
-    last: Any, items: Any, high: Any, low: Any, back: bool, addresses: Any, number: int, count: int
-) -> None:
-    if back:
-        scatter_part_(items, last, high, low, addresses, number, count)
-    else:
-        gather_part_(last, items, high, low, addresses, number, count)
-
-
 @merged
 def pull_part_(
     grads: Any, turned: Any, pulled: Any, found: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
@@ -150,8 +124,10 @@ def pull_part_(
     """
     states, moves, high, low = tables[3:]
     for s in range(len(states)):
-        if moves[s, 4] > 0:
-            _move_(turned[states[s, 4] :], grads, moves[s], high, low, True, addresses, number, count)
+        first, highs, begin, lows, unit, to = moves[s]
+        if unit > 0:
+            own_high, own_low = high[first : first + highs], low[begin : begin + lows]
+            move_part_(turned, states[s, 4], grads, to, own_high, own_low, unit, True, number, count)
     if count > 1:
         wait(addresses[1])
     for turn in range(2):

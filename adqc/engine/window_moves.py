@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from adqc.compiled import compiled
-from adqc.vectors import load, plus, store, transpose_
+from adqc.vectors import copy_, load, plus, store, transpose_
 
 
 @compiled
@@ -35,13 +35,7 @@ def read_window_(
         if not whole:
             _read_vectors_(spare, tile, 0, 0, sources, given, line, lanes, wide)
         return
-    per = 16 // tile.itemsize
-    if per > 1 and behind < lanes and behind % per == 0 and line % per == 0:
-        # So many entries at once as are one complex number.
-        units = tile.view(np.complex128)
-        _read_rows_(state.view(np.complex128), units, b, at, sources, given, behind // per, lanes // per, line // per)
-    else:
-        _read_rows_(state, tile, b, at, sources, given, behind, lanes, line)
+    _read_rows_(state, tile, b, at, sources, given, behind, lanes, line)
 
 
 @compiled
@@ -64,13 +58,7 @@ def write_window_(
             units, pairs = own.view(np.float64), state.view(np.float64)
             _turn_(units, 0, line // 2, pairs, b * given, given, given, lanes // 2, wide // 2)
         return
-    per = 16 // tile.itemsize
-    # Where rows are added up, they are so entry by entry.
-    if per > 1 and behind < lanes and behind % per == 0 and line % per == 0 and len(sources) == given:
-        units = tile.view(np.complex128)
-        _write_rows_(state.view(np.complex128), units, b, at, sources, given, behind // per, lanes // per, line // per)
-    else:
-        _write_rows_(state, tile, b, at, sources, given, behind, lanes, line)
+    _write_rows_(state, tile, b, at, sources, given, behind, lanes, line)
 
 
 @compiled
@@ -131,47 +119,51 @@ def _write_vectors_(
 def _read_rows_(
     state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int
 ) -> None:
-    step = given * behind
+    step, run = given * behind, min(behind, lanes)
+    unit = _find_unit(run)
     for r in range(len(sources)):
-        row = tile[r * line : r * line + lanes]
+        to = r * line
         if sources[r, 0] < 0:
-            row[:] = 0
+            tile[to : to + lanes] = 0
             continue
-        own = state[(b * given + sources[r, 0]) * behind + at :]
-        if behind >= lanes:
-            for j in range(lanes):
-                row[j] = own[j]
-        elif behind == 1:
-            for k in range(lanes):
-                row[k] = own[k * step]
-        else:
-            # The values of several axes ahead of the window side by side.
-            for j in range(behind):
-                for k in range(lanes // behind):
-                    row[k * behind + j] = own[k * step + j]
+        own = (b * given + sources[r, 0]) * behind + at
+        # Where few lie side by side, the values of several axes ahead of the window.
+        last = to + lanes
+        while to < last:
+            end = to + run
+            while to < end:
+                copy_(state, own, tile, to, unit)
+                own += unit
+                to += unit
+            own += step - run
 
 
 @compiled
 def _write_rows_(
     state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int
 ) -> None:
-    step = given * behind
+    step, run = given * behind, min(behind, lanes)
+    unit = _find_unit(run)
     for r in range(len(sources)):
         if sources[r, 0] < 0:
             continue
-        row = tile[r * line : r * line + lanes]
-        own = state[(b * given + sources[r, 0]) * behind + at :]
-        if sources[r, 1]:
-            for k in range(max(1, lanes // behind)):
-                for j in range(min(behind, lanes)):
-                    own[k * step + j] += row[k * behind + j]
-        elif behind >= lanes:
-            for j in range(lanes):
-                own[j] = row[j]
-        elif behind == 1:
-            for k in range(lanes):
-                own[k * step] = row[k]
-        else:
-            for j in range(behind):
-                for k in range(lanes // behind):
-                    own[k * step + j] = row[k * behind + j]
+        to, again = r * line, sources[r, 1] > 0
+        own = (b * given + sources[r, 0]) * behind + at
+        last = to + lanes
+        while to < last:
+            end = to + run
+            while to < end:
+                if again:
+                    for k in range(unit):
+                        state[own + k] += tile[to + k]
+                else:
+                    copy_(tile, to, state, own, unit)
+                own += unit
+                to += unit
+            own += step - run
+
+
+@compiled
+def _find_unit(run: int) -> int:
+    """How many of so many entries are copied at once."""
+    return 4 if run % 4 == 0 else 2 if run % 2 == 0 else 1
