@@ -13,7 +13,7 @@ from adqc.arrays import NumpyArray
 from adqc.compiled import compiled, merged
 from adqc.engine.join import Join, join_sides, pull_sides
 from adqc.engine.patches import Patches
-from adqc.engine.placed import count_packed
+from adqc.engine.placed import count_packed, count_turned
 from adqc.engine.placed_loops import multiply_part_
 from adqc.engine.placed_loops import pull_part_ as pull_product_part_
 from adqc.engine.script import Script, script_patches, script_windows
@@ -137,7 +137,8 @@ def _run(
             _pull_(*team, flat, turned, pulled, own, *given)
         else:
             parts, sides = np.empty((team.size, len(packed)), kind), np.empty(len(found), kind)
-            _pull_product_(*team, flat, found, packed, sides, parts, spots, turned, pulled, own, *given)
+            across = np.empty(count_turned(packed, bonds, script.limits[0]), kind)
+            _pull_product_(*team, flat, found, packed, across, sides, parts, spots, turned, pulled, own, *given)
         return pulled[script.row, : len(start)], own[0]
 
     return ends, pull
@@ -202,8 +203,8 @@ def _pull_(
 
 @compiled
 def _pull_product_(
-    addresses: Any, number: int, count: int, grad: Any, found: Any, packed: Any, sides: Any, parts: Any, places: Any,
-    turned: Any, pulled: Any, own: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
+    addresses: Any, number: int, count: int, grad: Any, found: Any, packed: Any, across: Any, sides: Any, parts: Any,
+    places: Any, turned: Any, pulled: Any, own: Any, begun: Any, made: Any, gates: Any, tables: Any, limits: Any,
 ) -> None:  # fmt: skip
     if number < 0:
         split(addresses, number, count)
@@ -212,7 +213,7 @@ def _pull_product_(
     wide = limits[0]
     left, _ = _sides(found, places, packed, wide)
     left_grad, right_grad = _sides(sides, places, packed, wide)
-    pull_product_part_(grad, left, packed, left_grad, right_grad, parts, places, wide, addresses, number, count)
+    pull_product_part_(grad, left, packed, across, left_grad, right_grad, parts, places, wide, addresses, number, count)
     if count > 1:
         wait(addresses[1])
     pull_part_(sides, turned, pulled, own, begun, made, gates, tables, limits, addresses, number, count)

@@ -123,13 +123,20 @@ def pull_placed(grad: NumpyArray, left: NumpyArray, right: NumpyArray, places: P
     own, across = np.empty_like(left), np.empty_like(right)
     packed = np.empty(count_packed(places, len(right), wide), left.dtype)
     parts = np.empty((team.size, len(packed)), left.dtype)
-    _pull_(*team, np.ascontiguousarray(grad).reshape(-1), left, right, packed, own, across, parts, places[:-1], wide)
+    turned = np.empty(count_turned(packed, len(right), wide), left.dtype)
+    flat = np.ascontiguousarray(grad).reshape(-1)
+    _pull_(*team, flat, left, right, packed, turned, own, across, parts, places[:-1], wide)
     return own, across
 
 
 def count_packed(places: Places, bonds: int, wide: int) -> int:
     """How many entries the right side has in pairs of vectors."""
     return (len(places.vectors) + 1) // 2 * bonds * 2 * wide
+
+
+def count_turned(packed: NumpyArray, bonds: int, wide: int) -> int:
+    """How many entries of these the backward pass wants transposed."""
+    return 0 if bonds % (2 * wide) else len(packed)
 
 
 @compiled
@@ -144,8 +151,8 @@ def _multiply_(
 
 @compiled
 def _pull_(
-    addresses: Any, number: int, count: int, grad: Any, left: Any, right: Any, packed: Any, left_grad: Any,
-    right_grad: Any, parts: Any, places: Any, wide: int,
+    addresses: Any, number: int, count: int, grad: Any, left: Any, right: Any, packed: Any, turned: Any,
+    left_grad: Any, right_grad: Any, parts: Any, places: Any, wide: int,
 ) -> None:  # fmt: skip
     if number < 0:
         split(addresses, number, count)
@@ -153,4 +160,4 @@ def _pull_(
     pack_(right, places[2], packed, wide, number, count)
     if count > 1:
         wait(addresses[1])
-    pull_part_(grad, left, packed, left_grad, right_grad, parts, places, wide, addresses, number, count)
+    pull_part_(grad, left, packed, turned, left_grad, right_grad, parts, places, wide, addresses, number, count)

@@ -16,6 +16,8 @@ from adqc.vectors import fill, load, plus, store, transpose_
 
 # Rows that are taken together: of two vectors so many rows lie in the nearest cache, and what belongs to them.
 HIGH = 32
+# Pairs of vectors of these rows that are taken together.
+TOGETHER = 4
 
 
 @compiled
@@ -119,9 +121,21 @@ def _are_all(crop: Any, row: int, end: int, u: int, v: int) -> bool:
     return found
 
 
+@compiled
+def turn_packed_(packed: Any, bonds: int, found: Any, wide: int, number: int, count: int) -> None:
+    """A thread's part of (pairs of vectors, k, 2 wide) -> (pairs of vectors, 2 wide, k), both flat, k a number of
+    vectors; of nothing where there is no room for it."""
+    line, size = 2 * wide, 2 * wide * bonds
+    pairs = len(found) // size
+    for pair in range(number * pairs // count, (number + 1) * pairs // count):
+        for at in range(0, line, wide):
+            for q in range(0, bonds, wide):
+                transpose_(packed, pair * size + q * line + at, line, found, pair * size + at * bonds + q, bonds)
+
+
 @merged
 def pull_part_(
-    grad: Any, left: Any, packed: Any, left_grad: Any, right_grad: Any, parts: Any, places: Any, wide: int,
+    grad: Any, left: Any, packed: Any, turned: Any, left_grad: Any, right_grad: Any, parts: Any, places: Any, wide: int,
     addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
     """A thread's part of the sides' gradients.
@@ -130,6 +144,7 @@ def pull_part_(
         grad: The product's, flat.
         left: (m, k).
         packed: What :func:`multiply_part_` has made of the right side.
+        turned: As long where k is a number of pairs of vectors, else empty: gets the same transposed.
         left_grad: (m, k): gets the left side's.
         right_grad: (k, n): gets the right side's.
         parts: (threads, …): gets the threads' parts of this, in pairs of vectors.
@@ -141,6 +156,9 @@ def pull_part_(
     """
     rows, vectors, columns, overlaps, crop = places
     (size, bonds), flat = left.shape, left.reshape(-1)
+    turn_packed_(packed, bonds, turned, wide, number, count)
+    if count > 1:
+        wait(addresses[1])
     blocks = (size + HIGH - 1) // HIGH
     # Others have no rows.
     busy = min(count, blocks)
@@ -150,8 +168,8 @@ def pull_part_(
         for block in range(begin, (number + 1) * blocks // busy):
             first, end = block * HIGH, min((block + 1) * HIGH, size)
             pull_block_(
-                grad, flat, first, end, bonds, packed, 0, left_grad, False, parts[number], block > begin, rows, vectors,
-                overlaps, crop, room, wide,
+                grad, flat, first, end, bonds, packed, turned, 0, left_grad, False, parts[number], block > begin, rows,
+                vectors, overlaps, crop, room, wide,
             )  # fmt: skip
     if count > 1:
         wait(addresses[1])
@@ -161,13 +179,13 @@ def pull_part_(
 @inlined
 def count_room(bonds: int, wide: int) -> int:
     """How many entries :func:`pull_block_` needs room for."""
-    return HIGH * (4 * wide + bonds)
+    return HIGH * max(4 * wide + bonds, 2 * TOGETHER * wide)
 
 
 @compiled
 def pull_block_(
-    grad: Any, left: Any, first: int, end: int, bonds: int, packed: Any, begin: int, left_grad: Any, again: bool,
-    own: Any, more: bool, rows: Any, vectors: Any, overlaps: Any, crop: Any, room: Any, wide: int,
+    grad: Any, left: Any, first: int, end: int, bonds: int, packed: Any, turned: Any, begin: int, left_grad: Any,
+    again: bool, own: Any, more: bool, rows: Any, vectors: Any, overlaps: Any, crop: Any, room: Any, wide: int,
 ) -> None:  # fmt: skip
     """The part that at most :data:`HIGH` rows have in the sides' gradients.
 
@@ -178,7 +196,8 @@ def pull_block_(
         end: The one behind the last.
         bonds: k.
         packed: See :func:`multiply_part_`.
-        begin: Where the vectors begin in it.
+        turned: See :func:`pull_part_`.
+        begin: Where the vectors begin in it, and in ``packed``.
         left_grad: (m, k): gets the left side's.
         again: Whether it is added to what is there.
         own: As long as ``packed``: gets the right side's, in pairs of vectors.
@@ -190,20 +209,44 @@ def pull_block_(
         room: Room for :func:`count_room` entries, zeros at first.
         wide: Entries of a vector.
     """
-    line = 2 * wide
+    line, pairs = 2 * wide, (len(vectors) + 1) // 2
+    if len(turned) > 0:
+        into = left_grad.reshape(-1)
+        for ahead in range(0, pairs, TOGETHER):
+            some = min(TOGETHER, pairs - ahead)
+            for u in range(2 * some):
+                _read_(
+                    room, u * wide, some * line, grad, rows, vectors, overlaps, crop, first, end, 2 * ahead + u, wide
+                )
+            at = begin + ahead * bonds * line
+            for row in range(0, end - first, 4):
+                four = place_four(0, some * line, row, end - first)
+                for q in range(0, bonds, line):
+                    to = place_four(first * bonds + q, bonds, row, end - first)
+                    multiply_four_(
+                        room, four, 1, turned, at + q, wide, bonds, some * line, into, to, wide, again or ahead > 0
+                    )
+            for pair in range(some):
+                for q in range(0, bonds, 4):
+                    four = place_four(at + pair * bonds * line, line, q, bonds)
+                    above = place_four(first * bonds, 1, q, bonds)
+                    multiply_four_(
+                        left, above, bonds, room, pair * line, wide, some * line, end - first, own, four, wide, more
+                    )
+        return
     # Two vectors of the rows' gradients, the same transposed, and for each bond the sums of these rows.
-    tile, turned, sums = room[: HIGH * line], room[HIGH * line : 2 * HIGH * line], room[2 * HIGH * line :]
-    for pair in range((len(vectors) + 1) // 2):
+    tile, back, sums = room[: HIGH * line], room[HIGH * line : 2 * HIGH * line], room[2 * HIGH * line :]
+    for pair in range(pairs):
         for half in range(2):
-            _read_(tile, half * wide, grad, rows, vectors, overlaps, crop, first, end, 2 * pair + half, wide)
+            _read_(tile, half * wide, line, grad, rows, vectors, overlaps, crop, first, end, 2 * pair + half, wide)
             for row in range(0, HIGH, wide):
-                transpose_(tile, row * line + half * wide, line, turned, half * wide * HIGH + row, HIGH)
+                transpose_(tile, row * line + half * wide, line, back, half * wide * HIGH + row, HIGH)
         at = begin + pair * bonds * line
         for q in range(0, bonds, 4):
             four = place_four(at, line, q, bonds)
             for row in range(0, HIGH, line):
                 to = place_four(row, HIGH, q, bonds)
-                multiply_four_(packed, four, 1, turned, row, wide, HIGH, line, sums, to, wide, pair > 0)
+                multiply_four_(packed, four, 1, back, row, wide, HIGH, line, sums, to, wide, pair > 0)
             above = place_four(first * bonds, 1, q, bonds)
             multiply_four_(left, above, bonds, tile, 0, wide, line, end - first, own, four, wide, more)
     for row in range(first, end):
@@ -237,8 +280,8 @@ def add_parts_(
 
 @inlined
 def _read_(
-    tile: Any, at: int, grad: Any, rows: Any, vectors: Any, overlaps: Any, crop: Any, first: int, end: int, u: int,
-    wide: int,
+    tile: Any, at: int, line: int, grad: Any, rows: Any, vectors: Any, overlaps: Any, crop: Any, first: int, end: int,
+    u: int, wide: int,
 ) -> None:  # fmt: skip
     """A vector of some rows' gradients; zeros where there is none, where nothing is kept, and where another vector has
     the same entry."""
@@ -250,4 +293,4 @@ def _read_(
                 tile[at + j] = 0
         else:
             store(tile, at, zero)
-        at += 2 * wide
+        at += line

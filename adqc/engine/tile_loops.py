@@ -13,7 +13,7 @@ import numpy as np
 
 from adqc.compiled import inlined, merged
 from adqc.engine.block_loops import SHARED, transpose_part_
-from adqc.engine.placed_loops import add_parts_, count_room, multiply_block_, pack_, pull_block_
+from adqc.engine.placed_loops import add_parts_, count_room, multiply_block_, pack_, pull_block_, turn_packed_
 from adqc.engine.product_kernels import multiply_four_, place_four
 from adqc.threads import wait
 from adqc.vectors import fill, load, plus, store
@@ -88,8 +88,8 @@ def _write_(sums: Any, at: int, found: Any, bias: Any, first: int, lanes: int, w
 
 @merged
 def pull_inputs_part_(
-    x: Any, turned: Any, grad: Any, left: Any, packed: Any, left_grad: Any, right_grad: Any, parts: Any, last: Any,
-    tables: Any, sizes: Any, wide: int, addresses: Any, number: int, count: int,
+    x: Any, turned: Any, grad: Any, left: Any, packed: Any, across: Any, left_grad: Any, right_grad: Any, parts: Any,
+    last: Any, tables: Any, sizes: Any, wide: int, addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
     """A thread's part of the sides' gradients, and of the bias'.
 
@@ -99,6 +99,7 @@ def pull_inputs_part_(
         grad: (batch, rows), of the outputs.
         left: The same.
         packed: What that has made of the right side.
+        across: As long, or empty: gets the same transposed, see :func:`adqc.engine.placed_loops.pull_part_`.
         left_grad: As large as ``left``: gets its gradient.
         right_grad: As large as the right side: gets its gradient.
         parts: (threads, …): gets the threads' parts of this.
@@ -113,6 +114,7 @@ def pull_inputs_part_(
     rows, vectors, columns, overlaps, crop = tables
     high, outer, low, inner, lanes, panels, together, part = sizes
     transpose_part_(x, turned, wide, addresses, number, count)
+    turn_packed_(packed, left.shape[1], across, wide, number, count)
     if count > 1:
         wait(addresses[1])
     (batch, shared), bonds, line = x.shape, left.shape[1], 2 * wide
@@ -143,7 +145,7 @@ def pull_inputs_part_(
                     for row in range(group * together, min((group + 1) * together, high)):
                         more = group > begin or top > 0 or row > group * together
                         pull_block_(
-                            tile, flat, row * outer + top, row * outer + end, bonds, packed,
+                            tile, flat, row * outer + top, row * outer + end, bonds, packed, across,
                             panel * inner * lanes * bonds, left_grad, panel > 0, own, more, rows, vectors, overlaps,
                             crop, room, wide,
                         )  # fmt: skip

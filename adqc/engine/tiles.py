@@ -14,7 +14,7 @@ from adqc.compiled import compiled, merged
 from adqc.engine.gate_loops import add_up_, begin
 from adqc.engine.join import Join
 from adqc.engine.patches import Patches
-from adqc.engine.placed import MOST_BONDS
+from adqc.engine.placed import MOST_BONDS, count_turned
 from adqc.engine.placed_loops import HIGH
 from adqc.engine.script import Script, script_sides
 from adqc.engine.tile_loops import apply_part_, pull_inputs_part_
@@ -118,10 +118,10 @@ def apply_tiles(
         pulled = np.empty((2 * len(script.firsts), script.widest), kind)
         own = np.zeros((team.size, *gates.shape), kind)
         parts, side_grads = np.empty((team.size, len(packed)), kind), np.empty(len(sides), kind)
-        bias_grad = np.empty(len(bias), kind)
+        bias_grad, across = np.empty(len(bias), kind), np.empty(count_turned(packed, bonds, script.limits[0]), kind)
         _pull_(
-            *team, x, np.ascontiguousarray(grad), np.empty(x.shape[::-1], kind), sides, side_grads, parts, bias_grad,
-            turned, pulled, own, *given,
+            *team, x, np.ascontiguousarray(grad), np.empty(x.shape[::-1], kind), across, sides, side_grads, parts,
+            bias_grad, turned, pulled, own, *given,
         )  # fmt: skip
         return pulled[script.row, :1], own[0], bias_grad
 
@@ -145,9 +145,9 @@ def _apply_(
 
 @compiled
 def _pull_(
-    addresses: Any, number: int, count: int, x: Any, grad: Any, x_turned: Any, sides: Any, side_grads: Any, parts: Any,
-    bias_grad: Any, turned: Any, pulled: Any, own: Any, packed: Any, places: Any, sizes: Any, begun: Any, made: Any,
-    gates: Any, tables: Any, limits: Any,
+    addresses: Any, number: int, count: int, x: Any, grad: Any, x_turned: Any, across: Any, sides: Any, side_grads: Any,
+    parts: Any, bias_grad: Any, turned: Any, pulled: Any, own: Any, packed: Any, places: Any, sizes: Any, begun: Any,
+    made: Any, gates: Any, tables: Any, limits: Any,
 ) -> None:  # fmt: skip
     if number < 0:
         split(addresses, number, count)
@@ -156,8 +156,8 @@ def _pull_(
     left, _ = _halves(sides, sizes)
     left_grad, right_grad = _halves(side_grads, sizes)
     pull_inputs_part_(
-        x, x_turned, grad, left, packed, left_grad, right_grad, parts, bias_grad, places, sizes, limits[0], addresses,
-        number, count,
+        x, x_turned, grad, left, packed, across, left_grad, right_grad, parts, bias_grad, places, sizes, limits[0],
+        addresses, number, count,
     )  # fmt: skip
     if count > 1:
         wait(addresses[1])
