@@ -41,7 +41,7 @@ def compiled(function: _Function, *, inline: bool = False, merge: bool = False) 
     """
 
     @cache
-    def compile_once(*, use: str = "linked") -> Callable[..., Any]:
+    def compile_once(use: str = "called") -> Callable[..., Any]:
         # Not at import, as numba takes a while to load.
         import numba
 
@@ -50,6 +50,7 @@ def compiled(function: _Function, *, inline: bool = False, merge: bool = False) 
                 f"the loops of {function.__module__} need numba's compiler, which is switched off: unset "
                 f"NUMBA_DISABLE_JIT, or use route='gates'"
             )
+        # What is only linked has no entry for Python, where a call would crash, and takes half as long to compile.
         # Sums may be taken in any order, as a library's are; infinities and NaN stay what they are.
         options: dict[str, Any] = {
             "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}, "forceinline": inline,
@@ -69,7 +70,7 @@ def compiled(function: _Function, *, inline: bool = False, merge: bool = False) 
 
     @wraps(function)
     def call(*args: Any) -> Any:
-        return compile_once(use="called")(*args)
+        return compile_once()(*args)
 
     call.compile_once = compile_once  # type: ignore[attr-defined]
     call.sources = cache(lambda: _find_sources(function))  # type: ignore[attr-defined]
@@ -107,7 +108,7 @@ def _announce_(made: Any) -> None:
 @cache
 def _tell() -> None:
     logging.getLogger("adqc").warning(
-        "adqc compiles loops for this processor: up to half a minute at the first calls, once on a machine"
+        "adqc compiles its loops for this processor, once on a machine: the first calls take up to half a minute"
     )
 
 
@@ -119,7 +120,8 @@ class Made:
     """
 
     def __init__(self, make: Callable[[], Any]) -> None:
-        self.compile_once = cache(make)
+        made = cache(make)
+        self.compile_once: Callable[..., Any] = lambda _use="linked": made()
         # A function, or one with some of its arguments.
         self.sources = cache(lambda: {getattr(make, "func", make).__code__.co_filename})
 
@@ -159,7 +161,7 @@ def _link(function: Callable[..., Any], use: str) -> Callable[..., Any]:
         function: Which one.
         use: ``"called"`` from Python, or ``"linked"``, which Python cannot call.
     """
-    others = {name: other.compile_once() for name, other in _find_others(function).items()}
+    others = {name: other.compile_once("linked") for name, other in _find_others(function).items()}
     linked = FunctionType(function.__code__, {**function.__globals__, **others})
     # What is kept on disk goes by this name, and by the date of the function's own file, but holds code of all.
     whole = "".join(map(_digest, sorted(_find_sources(function))))

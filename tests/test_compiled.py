@@ -76,6 +76,21 @@ def test_one_may_call_another():
     assert add_up_twice(np.arange(4.0)) == 12
 
 
+@compiled
+def add(one, other):
+    return one + other
+
+
+@compiled
+def add_several(item):
+    return add(item, 1) + add(item, 2) + add(3, item)
+
+
+def test_numbers_that_a_caller_names_are_taken_as_any_other():
+    assert add_several(10) == 36
+    assert len(add.compile_once("linked").overloads) == 1
+
+
 SOURCES = {
     "inner": "from adqc.compiled import compiled\n\n\n@compiled\ndef inner(item):\n    return item + {}\n",
     "outer": "from adqc.compiled import compiled\nfrom inner import inner\n\n\n"
@@ -84,22 +99,26 @@ SOURCES = {
 
 
 def test_what_is_kept_is_not_taken_where_a_function_that_it_calls_has_changed(tmp_path):
-    def run(number):
+    def run(number, program="from outer import outer; print(outer(1))"):
         for name, text in SOURCES.items():
             path = tmp_path / f"{name}.py"
             if name == "inner" or not path.exists():
                 path.write_text(text.format(number))
-        program = "import sys; sys.path.insert(0, '.'); from outer import outer; print(outer(1))"
+        program = f"import sys; sys.path.insert(0, '.'); {program}"
         options = {"cwd": tmp_path, "capture_output": True, "text": True, "check": True}
         kept = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": str(ROOT)}
-        return int(subprocess.run([sys.executable, "-c", program], env=kept, **options).stdout)
+        done = subprocess.run([sys.executable, "-c", program], env=kept, **options)
+        return int(done.stdout), done.stderr.count("compiles its loops")
 
-    assert run(1) == 20
+    # It is said once, where something is compiled.
+    assert run(1) == (20, 1)
     files = {path.name for path in tmp_path.glob("kept/**/*.nbc")}
-    assert run(1) == 20
+    assert run(1) == (20, 0)
     # Found again as it was.
     assert {path.name for path in tmp_path.glob("kept/**/*.nbc")} == files
-    assert run(25) == 260
+    # What another function calls is no way in from Python, and not taken for one.
+    assert run(1, "from inner import inner; print(inner(1))") == (2, 1)
+    assert run(25) == (260, 1)
 
 
 def test_without_a_compiler_it_says_what_to_do(monkeypatch):

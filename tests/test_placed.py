@@ -51,7 +51,8 @@ def make_move(bits):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("bonds", [1, 6, 12, 20])
+# The last ones fill pairs of vectors.
+@pytest.mark.parametrize("bonds", [1, 6, 12, 20, 32, 64])
 @pytest.mark.parametrize(("rows", "columns", "bits", "whole", "kept"), CASES)
 def test_entries_are_where_a_move_puts_them(team, rows, columns, bits, whole, kept, bonds, dtype):
     move = make_move(bits)

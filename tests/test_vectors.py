@@ -10,7 +10,20 @@ import numpy as np
 import pytest
 
 from adqc.compiled import compiled
-from adqc.vectors import NARROW, count_entries, fill, load, plus, repeat, store, times_plus, total, transpose_
+from adqc.vectors import (
+    NARROW,
+    UNITS,
+    copy_,
+    count_entries,
+    fill,
+    load,
+    plus,
+    repeat,
+    store,
+    times_plus,
+    total,
+    transpose_,
+)
 
 
 @compiled
@@ -35,6 +48,12 @@ def turn_(items, found, rows, columns, wide):
             transpose_(items, row * columns + column, columns, found, column * rows + row, rows)
 
 
+@compiled
+def reverse_(items, found, unit):
+    for k in range(0, len(items), unit):
+        copy_(items, len(items) - unit - k, found, k, unit)
+
+
 def draw(count, dtype):
     return np.random.default_rng(0).normal(size=count).astype(dtype)
 
@@ -56,6 +75,16 @@ def test_a_block_is_transposed(dtype):
     found = np.empty_like(items)
     turn_(items, found, 2 * wide, 3 * wide, wide)
     np.testing.assert_array_equal(found.reshape(3 * wide, 2 * wide), items.reshape(2 * wide, 3 * wide).T)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128, np.int16])
+def test_a_few_entries_are_copied_as_they_are(dtype, unit):
+    items = np.arange(1, 13).astype(dtype) * (1j if np.issubdtype(dtype, np.complexfloating) else 1)
+    items = items.astype(dtype)
+    found = np.zeros_like(items)
+    reverse_(items, found, unit)
+    np.testing.assert_array_equal(found, items.reshape(-1, unit)[::-1].reshape(-1))
 
 
 def test_infinities_and_what_is_no_number_stay_so():
