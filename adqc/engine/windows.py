@@ -7,10 +7,11 @@ for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import NamedTuple
+
+import numpy as np
 
 from adqc.arrays import Numbers
 from adqc.engine.arrange import Move, find_move
@@ -130,11 +131,12 @@ def lay_windows(
     """
     if not gates or 2**axes > MOST or any(not _suits(gate) for gate in gates):
         return None
-    widest = max(max(gate[-1], *(copies.get(axis, 0) for axis in gate)) + 1 - gate[0] for gate in gates)
+    # The last axis that each needs: its own, or one that its own are copies of.
+    left = [(number, gate, max(gate[-1], *(copies.get(axis, 0) for axis in gate))) for number, gate in enumerate(gates)]
+    widest = max(last + 1 - gate[0] for _, gate, last in left)
     if widest > max(WIDEST, *map(len, gates)):
         return None
     wide = min(max(WIDEST - (WIDEST < axes <= FEW), widest), axes)
-    left = list(enumerate(gates))
     alive = set(there)
     begins = 2 ** len(alive)
     laid: list[tuple[int, int, int]] = []
@@ -145,7 +147,7 @@ def lay_windows(
         found = [
             (taken, _come(taken, alive, copies))
             for first in range(axes - wide + 1)
-            if (taken := _take(left, range(first, first + wide), copies))
+            if (taken := _take(left, first, first + wide))
         ]
         # Most of what is done in each for what it takes to go through all that is there then.
         taken, new = max(found, key=lambda pair: len(pair[0]) / (len(pair[0]) + MOVED) / 2 ** len(pair[1] - alive))
@@ -166,7 +168,7 @@ def lay_windows(
         laid += [(number, behind[own[-1]], behind[own[-2]]) for number, own in taken]
         alive = met
         done = {number for number, _ in taken}
-        left = [gate for gate in left if gate[0] not in done]
+        left = [own for own in left if own[0] not in done]
     return Windows(
         Numbers(tuple(laid)), Numbers(tuple(windows)), Numbers(tuple(sources)), begins, move, shape, kept,
         2 ** max(map(len, gates)),
@@ -179,20 +181,19 @@ def _suits(gate: tuple[int, ...]) -> bool:
     return len(gate) > 2 and gate == tuple(range(gate[0], gate[-1] + 1))
 
 
-def _take(
-    left: Sequence[tuple[int, tuple[int, ...]]], window: range, copies: Mapping[int, int]
-) -> list[tuple[int, tuple[int, ...]]]:
-    """The gates that need no axis beyond the window and no gate that does."""
+def _take(left: Sequence[tuple[int, tuple[int, ...], int]], first: int, end: int) -> list[tuple[int, tuple[int, ...]]]:
+    """The gates that need no axis beyond those from ``first`` up to ``end`` and no gate that does."""
     found = []
-    # Axes of the window that wait for a gate that is not taken.
+    # Axes between these that wait for a gate that is not taken.
     waiting: set[int] = set()
-    for number, axes in left:
-        last = max(axes[-1], *(copies.get(axis, 0) for axis in axes))
-        if window.start <= axes[0] and last < window.stop and waiting.isdisjoint(axes):
+    for number, axes, last in left:
+        if axes[0] >= first and last < end and waiting.isdisjoint(axes):
             found.append((number, axes))
-        elif axes[0] < window.stop and window.start <= axes[-1]:
-            waiting.update(axis for axis in axes if axis in window)
-            if len(waiting) == len(window):
+        elif axes[0] < end and first <= axes[-1]:
+            for axis in axes:
+                if first <= axis < end:
+                    waiting.add(axis)
+            if len(waiting) == end - first:
                 break
     return found
 
@@ -203,19 +204,19 @@ def _come(taken: Sequence[tuple[int, tuple[int, ...]]], alive: set[int], copies:
     return new | {copies[axis] for axis in new if axis in copies}
 
 
-def _find_sources(rows: Sequence[int], alive: set[int], copies: Mapping[int, int]) -> Iterator[tuple[int, int]]:
-    old = [axis for axis in rows if axis in alive]
-    met: set[int] = set()
-    for bits in product((0, 1), repeat=len(rows)):
-        value = dict(zip(rows, bits, strict=True))
-        # The copied wire's own axis is told by its copy.
-        told = {copies[axis] for axis in rows if axis in copies and axis not in alive}
-        empty = any(
-            value[axis] != (value[copies[axis]] if axis in copies else 0)
-            for axis in rows
-            if axis not in alive and axis not in told
-        )
-        source = sum(value[axis] << (len(old) - 1 - at) for at, axis in enumerate(old))
-        yield (-1, 0) if empty else (source, int(source in met))
-        if not empty:
-            met.add(source)
+def _find_sources(rows: Sequence[int], alive: set[int], copies: Mapping[int, int]) -> Iterable[tuple[int, int]]:
+    count = len(rows)
+    values = np.arange(2**count)
+    bits = {axis: values >> (count - 1 - at) & 1 for at, axis in enumerate(rows)}
+    old, new = [axis for axis in rows if axis in alive], [axis for axis in rows if axis not in alive]
+    # The copied wire's own axis is told by its copy.
+    told = {copies[axis] for axis in new if axis in copies}
+    there = np.ones(len(values), np.bool_)
+    for axis in new:
+        if axis not in told:
+            there &= bits[axis] == (bits[copies[axis]] if axis in copies else 0)
+    sources = np.full(len(values), -1)
+    sources[there] = sum((bits[axis][there] << (len(old) - 1 - at) for at, axis in enumerate(old)), np.zeros(1, int))
+    again = there.copy()
+    again[np.flatnonzero(there)[np.unique(sources[there], return_index=True)[1]]] = False
+    return zip(sources.tolist(), again.astype(int).tolist(), strict=True)
