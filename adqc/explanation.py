@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from adqc.brickwall import BrickWall
 from adqc.engine import describe_route
+from adqc.linear_at_once import makes_tiles
 from adqc.matrix_free import (
     built_linear,
     choose,
@@ -88,7 +89,9 @@ def explain(layer: nn.Module, batch: int | Tensor, *, measure: bool = True) -> E
 
     Args:
         layer: A layer of :mod:`adqc.nn`.
-        batch: An input; or the number of inputs (or indices) for ``Linear`` and ``Embedding``.
+        batch: An input, of which a training step takes the gradient where it requires one, as one from another layer
+            does and data do not; or the number of inputs (or indices) for ``Linear`` and ``Embedding``, as from another
+            layer.
         measure: Whether to run each way, too; the layer is left as it is.
 
     Returns:
@@ -118,6 +121,9 @@ def explain(layer: nn.Module, batch: int | Tensor, *, measure: bool = True) -> E
         built = predict_built(wall, rounded, use=use, kept=kept, training=training)
         own = wall.config.route if wall.config.route not in ("auto", "matrix-free") else "auto"
         how = describe_route(wall.wiring, wall.layout, in_loops=goes_in_loops(wall)) if own == "auto" else own
+        given = x if training else x.detach()
+        if isinstance(layer, nn.Linear) and not kept and makes_tiles(wall, given, layer.bias):
+            how += ", tile by tile"
         runs = measure and _fits(wall)
         seconds = _measure(layer, x, own, training, kept, _built) if runs else None
         # Routes are choices of the wall as well: "auto" with a chain is matrix-free, all else builds.
@@ -148,7 +154,8 @@ def _prepare(layer: nn.Module, wall: BrickWall, batch: int | Tensor) -> tuple[st
         return "lookup", index, index.numel()
     if isinstance(layer, nn.Linear):
         x = batch if isinstance(batch, Tensor) else torch.randn(batch, wall.shape[1], device=device, dtype=dtype)
-        return "linear", x, x.numel() // x.shape[-1]
+        x = x.reshape(-1, x.shape[-1]).detach().requires_grad_(not isinstance(batch, Tensor) or batch.requires_grad)
+        return "linear", x, len(x)
     if not isinstance(batch, Tensor):
         raise ValueError(f"explain needs an input for {type(layer).__name__}, as its size counts, got {batch!r}")
     steps: tuple[int, ...] = layer.stride  # type: ignore[assignment]
@@ -169,9 +176,7 @@ def _measure(
     twin.circuit.config = dataclasses.replace(twin.circuit.config, route=route)
     if use is not None:
         twin.forward = partial(use, twin)
-    x = x.detach()
-    if training and x.is_floating_point():
-        x.requires_grad_()
+    x = x.detach().requires_grad_(training and x.requires_grad)
 
     def run() -> None:
         with torch.set_grad_enabled(training):
@@ -194,7 +199,9 @@ def _built(layer: Any, x: Tensor) -> Tensor:
 
 
 def median_seconds(run: Callable[[], object], device: torch.device, *, budget: float = 0.2) -> float:
-    """Median time of a call, over at least 3 calls and about ``budget`` seconds, after one to warm up."""
+    """Median time of a call, over at least 3 calls and about ``budget`` seconds, after two to warm up."""
+    # The second one is the first to find memory that it had before.
+    run()
     run()
     seconds: list[float] = []
     while len(seconds) < 3 or sum(seconds) < budget:

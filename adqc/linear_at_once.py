@@ -97,17 +97,14 @@ def linear_at_once(
     wall: BrickWall, gates: Tensor, scale: Tensor, x: Tensor, bias: Tensor | None, state: Tensor | None = None
 ) -> Tensor | None:
     """The same with the weight, which is built; arguments, None and errors as above."""
-    if wall.config.frequencies is not None or not goes_in_loops(x, wall.shape, (scale, bias)) or is_kept_elsewhere():
+    found = _find(wall, gates, scale, x, bias, state)
+    if found is None:
         return None
-    plan = find_plan(wall, gates, scale, wall.config.route, state)
-    if plan is None:
-        return None
+    plan, tiles = found
     tensors = list_tensors(gates, scale, state)
     part = make_part(wall, plan, tensors)
-    trained = gates.requires_grad or scale.requires_grad or (state is not None and state.requires_grad)
-    tiles = None if x.requires_grad or not trained else _find_tiles(wall, plan, scale)
     if tiles is None:
-        wanted = x.requires_grad, trained, bias is not None and bias.requires_grad
+        wanted = x.requires_grad, any(map(_is_trained, tensors)), bias is not None and bias.requires_grad
         make = partial(_build_and_multiply, part, wanted)
     else:
         make = partial(_apply_tiles, wall, plan, tiles)
@@ -118,6 +115,29 @@ def linear_at_once(
         return (F.linear(given[count], weight, *given[count + 1 :]),)
 
     return run_parts([Part(make, in_steps, (*tensors, x, *([] if bias is None else [bias])))])[0]
+
+
+def makes_tiles(wall: BrickWall, x: Tensor, bias: Tensor | None) -> bool:
+    """Whether it makes the wall's weight tile by tile."""
+    found = _find(wall, wall.gates, wall.scale, x, bias, wall.state)
+    return found is not None and found[1] is not None
+
+
+def _find(
+    wall: BrickWall, gates: Tensor, scale: Tensor, x: Tensor, bias: Tensor | None, state: Tensor | None
+) -> tuple[Plan, Tiles | None] | None:
+    """How the weight is built, and the tiles where it is made of these; None as above."""
+    if wall.config.frequencies is not None or not goes_in_loops(x, wall.shape, (scale, bias)) or is_kept_elsewhere():
+        return None
+    plan = find_plan(wall, gates, scale, wall.config.route, state)
+    if plan is None:
+        return None
+    by_tiles = not x.requires_grad and any(map(_is_trained, list_tensors(gates, scale, state)))
+    return plan, _find_tiles(wall, plan, scale) if by_tiles else None
+
+
+def _is_trained(tensor: Tensor) -> bool:
+    return tensor.requires_grad
 
 
 def _find_tiles(wall: BrickWall, plan: Plan, scale: Tensor) -> Tiles | None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import adqc
+from adqc import explanation
 
 
 def test_large_layers_are_applied_small_ones_built():
@@ -42,6 +43,30 @@ def test_every_way_is_measured_and_the_layer_left_alone(layer, batch):
     assert "matrix-free" in str(found)
     assert layer.training
     assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+
+
+@pytest.mark.parametrize(("batch", "trained"), [(32, False), (torch.randn(8, 4, 512), True)], ids=["layer", "data"])
+def test_tiles_are_named_where_they_are_made(batch, trained):
+    layer = adqc.nn.Linear(512, 512, circuit=adqc.Circuit(depth=4))
+    built = {way.situation: way for way in adqc.explain(layer, batch).ways if way.way == "build"}
+    due = {"training step": trained, "inference, built anew": True, "inference, kept": False}
+    assert {situation: "tile by tile" in way.note for situation, way in built.items()} == due
+    assert all(way.measured > 0 for way in built.values())
+
+
+def test_an_inputs_gradient_is_taken_where_it_requires_one(monkeypatch):
+    asked = []
+    measure = explanation._measure
+    monkeypatch.setattr(
+        explanation, "_measure", lambda layer, x, *given: asked.append(x.requires_grad) or measure(layer, x, *given)
+    )
+    layer, x = adqc.nn.Linear(16, 16), torch.randn(4, 16)
+    for batch, wanted in ((4, True), (x, False), (x.clone().requires_grad_(), True)):
+        adqc.explain(layer, batch)
+        assert asked
+        assert set(asked) == {wanted}
+        asked.clear()
+    assert not x.requires_grad
 
 
 def test_it_does_not_matter_whether_gradients_are_switched_off():
