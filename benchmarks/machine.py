@@ -32,8 +32,13 @@ def describe(threads: int) -> dict[str, object]:
 
 
 def _processor() -> str:
+    """Its name and, as names of rented machines are short, its family and model where the system tells them."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+            pairs = [line.split(":", 1) for line in lines if ":" in line]
+    except OSError:
+        pairs = []
+    # Of the last core, as of all.
+    told = {name.strip(): value.strip() for name, value in pairs}
+    name = told.get("model name") or platform.processor() or platform.machine()
+    return f"{name}, family {told['cpu family']}, model {told['model']}" if "cpu family" in told else name
