@@ -39,6 +39,7 @@ from adqc.engine.patches import Patches
 from adqc.engine.program import Program
 from adqc.engine.train import Train, narrow_train
 from adqc.engine.train_loops import is_looped, run_train
+from adqc.engine.undone import run_undone
 from adqc.engine.windows import Windows
 from adqc.memory import check_memory
 from adqc.orthogonal import spread_columns
@@ -104,13 +105,19 @@ def find_plan(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: 
     """The plan by which it does; arguments, None and errors as there."""
     if route not in ROUTES or not _is_small(wall, gates, scale, state):
         return None
-    plan = make_plan(wall.wiring, wall.layout, route, in_loops=True, zeros=state is None)
+    unitary = is_undone(wall)
+    plan = make_plan(wall.wiring, wall.layout, route, in_loops=True, zeros=state is None, unitary=unitary)
     if (plan.join is not None and plan.join.in_blocks) or not _fits(plan.head, gates, state):
         return None
     if plan.tail is not None and not (isinstance(plan.tail, Windows) and _keeps_little(plan.tail, gates)):
         return None
     check_memory(wall.layout, gates)
     return plan
+
+
+def is_undone(wall: BrickWall) -> bool:
+    """Whether the transposes of the wall's gates, as its loops take them, undo these."""
+    return wall.family.unitary and wall.family.real and wall.every == 1
 
 
 def make_part(wall: BrickWall, plan: Plan, tensors: tuple[Tensor, ...]) -> Part:
@@ -178,8 +185,9 @@ def _fits(plan: object, gates: Tensor, state: Tensor | None) -> TypeGuard[Column
 
 
 def _keeps_little(loops: Windows | Patches, gates: Tensor) -> bool:
-    # Of whole states so much is kept that whoever wants it elsewhere shall have it.
-    return loops.size * gates.element_size() <= KEEP and not is_kept_elsewhere()
+    # Of whole states so much is kept that whoever wants it elsewhere shall have it. Of what is undone none keeps less.
+    undone = isinstance(loops, Windows) and loops.undone is not None
+    return (undone or loops.size * gates.element_size() <= KEEP) and not is_kept_elsewhere()
 
 
 def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor, state: Tensor | None) -> bool:
@@ -200,9 +208,12 @@ def _join(
     shape: tuple[int, ...],
 ) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
     found, pull_pieces_of = (pieces[0], None) if join is None else join_arrays(*as_halves(pieces), join)
+    # Not the pieces, as one may be a whole state that nobody needs behind the gates on it.
+    shapes = [piece.shape for piece in pieces]
     pull_tail = None
     if tail is not None:
-        found, pull_tail = run_windows(found.reshape(-1), gates, tail)
+        run = run_windows if tail.undone is None else run_undone
+        found, pull_tail = run(found.reshape(-1), gates, tail)
 
     def pull(grads: Many) -> tuple[Many, NumpyArray]:
         grad, own = grads[0], gates
@@ -210,7 +221,7 @@ def _join(
             grad, own = pull_tail(grad)
         if pull_pieces_of is None:
             return (grad,), own
-        return [one.reshape(piece.shape) for one, piece in zip(pull_pieces_of(grad), pieces, strict=True)], own
+        return [one.reshape(size) for one, size in zip(pull_pieces_of(grad), shapes, strict=True)], own
 
     return (found.reshape(shape),), pull
 

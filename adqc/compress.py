@@ -327,8 +327,10 @@ def _row(choice: Choice) -> Row:
     wiring, parameters = circuit_size(target.shape, choice.config)
     route = choice.config.route
     if route == "auto":
-        in_loops = choice.config.family.arrays is not None
-        route = engine.describe_route(wiring, choice.config.arrange(target.shape), in_loops=in_loops)
+        family, layout = choice.config.family, choice.config.arrange(target.shape)
+        in_loops = family.arrays is not None
+        unitary = in_loops and family.unitary and family.real
+        route = engine.describe_route(wiring, layout, in_loops=in_loops, unitary=unitary)
     return Row(
         target.name, target.kind, target.shape, target.weights, qubits=wiring.sites, gates=len(wiring.gates),
         parameters=parameters, route=route, tied=tied,

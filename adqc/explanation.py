@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from adqc.at_once import is_undone
 from adqc.brickwall import BrickWall
 from adqc.engine import describe_route
 from adqc.linear_at_once import makes_tiles
@@ -120,7 +121,10 @@ def explain(layer: nn.Module, batch: int | Tensor, *, measure: bool = True) -> E
         turns = turned is not None and turns_input(wall, rounded, kept=kept, training=training)
         built = predict_built(wall, rounded, use=use, kept=kept, training=training)
         own = wall.config.route if wall.config.route not in ("auto", "matrix-free") else "auto"
-        how = describe_route(wall.wiring, wall.layout, in_loops=goes_in_loops(wall)) if own == "auto" else own
+        how = own
+        if own == "auto":
+            loops = goes_in_loops(wall)
+            how = describe_route(wall.wiring, wall.layout, in_loops=loops, unitary=loops and is_undone(wall))
         given = x if training else x.detach()
         if isinstance(layer, nn.Linear) and not kept and makes_tiles(wall, given, layer.bias):
             how += ", tile by tile"

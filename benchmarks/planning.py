@@ -66,7 +66,7 @@ def planning(setup: Setup) -> Iterator[Line]:
 
 def plan_both(gates: Wiring, arrangement: Layout) -> None:
     """What a first call plans at most: with loops, and without them where these would keep too much."""
-    make_plan(gates, arrangement, in_loops=True)
+    make_plan(gates, arrangement, in_loops=True, unitary=True)
     make_plan(gates, arrangement)
 
 

@@ -59,8 +59,9 @@ class Plan:
 
 @plans
 def make_plan(
-    wiring: Wiring, layout: Layout, route: str = "auto", *, in_loops: bool = False, zeros: bool = True
-) -> Plan:
+    wiring: Wiring, layout: Layout, route: str = "auto", *, in_loops: bool = False, zeros: bool = True,
+    unitary: bool = False,
+) -> Plan:  # fmt: skip
     """The cheapest plan.
 
     Args:
@@ -71,28 +72,31 @@ def make_plan(
         in_loops: Whether gates that act on a whole state do so in loops, where it is small, see
             :mod:`adqc.engine.gate_loops`; real ones on the CPU.
         zeros: Whether the circuit begins with |0…0>, as loops make halves of such circuits only.
+        unitary: Whether transposed gates undo the gates, so that loops may take any number of them.
     """
-    return _make_plan(wiring, layout, route, in_loops, zeros)
+    return _make_plan(wiring, layout, route, in_loops, zeros, unitary)
 
 
 @lru_cache(maxsize=256)
-def _make_plan(wiring: Wiring, layout: Layout, route: str, in_loops: bool, zeros: bool) -> Plan:
+def _make_plan(wiring: Wiring, layout: Layout, route: str, in_loops: bool, zeros: bool, unitary: bool) -> Plan:
     depth = len(wiring.layers)
     route = "auto" if route == "matrix-free" else route
     lasts = {"fused": [0], "halves": [depth]}.get(route) or sorted(
         {0, depth, *(last for last in SWITCHES if last < depth)}
     )
-    plans = [plan for last in lasts for plan in _plans(wiring, layout, last, in_loops, zeros)]
+    plans = [plan for last in lasts for plan in _plans(wiring, layout, last, in_loops, zeros, unitary)]
     if not plans:
         # One site, or one gate over all sites, cannot be cut.
-        plans = _plans(wiring, layout, 0, in_loops, zeros)
+        plans = _plans(wiring, layout, 0, in_loops, zeros, unitary)
     return min(plans, key=lambda plan: plan.seconds)
 
 
-def _plans(wiring: Wiring, layout: Layout, last: int, in_loops: bool, zeros: bool = True) -> list[Plan]:
+def _plans(
+    wiring: Wiring, layout: Layout, last: int, in_loops: bool, zeros: bool = True, unitary: bool = False
+) -> list[Plan]:
     """Plans whose heads are the layers up to the last one, but for what is peeled off them."""
     if not last:
-        tails = _tails(wiring, layout, None, FUSIONS, in_loops, zeros)
+        tails = _tails(wiring, layout, None, FUSIONS, in_loops, zeros, unitary)
         return [Plan(None, tail, 0, (), None, _tail_cost(tail)) for tail in tails]
     depth, early = len(wiring.layers), shorten(wiring, 0, last)
     # Of a deep circuit the halves are hardly ever taken alone, and their programs are long to plan.
@@ -100,7 +104,7 @@ def _plans(wiring: Wiring, layout: Layout, last: int, in_loops: bool, zeros: boo
     # Wider than this a half would be larger than the state.
     most = max(wiring.sites, 8) + 2
     splits = [split for split in splits if split.bonds[0] + max(map(len, split.sites)) <= most]
-    plans = [plan for split in splits for plan in _peeled_plans(wiring, layout, early, split, in_loops, zeros)]
+    plans = [plan for split in splits for plan in _peeled_plans(wiring, layout, early, split, in_loops, zeros, unitary)]
     ranks: Sequence[int] = layout.order if last == depth else range(wiring.sites)
     programs: list[Program | Columns | Train | Patches] = [
         program for split in splits for program in find_programs(early, split, ranks=ranks)
@@ -116,12 +120,12 @@ def _plans(wiring: Wiring, layout: Layout, last: int, in_loops: bool, zeros: boo
     first = len(early.gates)
     if last == depth:
         return [*plans, Plan(head, None, first, (), join, seconds)]
-    tails = _tails(shorten(wiring, last, depth), layout, range(wiring.sites), FUSIONS, in_loops)
+    tails = _tails(shorten(wiring, last, depth), layout, range(wiring.sites), FUSIONS, in_loops, zeros, unitary)
     return [*plans, *(Plan(head, tail, first, (), join, seconds + _tail_cost(tail)) for tail in tails)]
 
 
 def _peeled_plans(
-    wiring: Wiring, layout: Layout, early: Wiring, split: Split, in_loops: bool, zeros: bool
+    wiring: Wiring, layout: Layout, early: Wiring, split: Split, in_loops: bool, zeros: bool, unitary: bool
 ) -> list[Plan]:
     """Plans whose heads leave gates in the middle to their tails, see :mod:`adqc.engine.peel`."""
     peeled, first = find_peel(early, split), len(early.gates)
@@ -144,7 +148,7 @@ def _peeled_plans(
     head = min(heads, key=cost.program_cost)
     join = join_as_they_lie(head.pieces)
     order = [site for piece in head.pieces for site in piece.sites]
-    tails = _tails(late, layout, order, FUSIONS[:1] if alone else FUSIONS, in_loops)
+    tails = _tails(late, layout, order, FUSIONS[:1] if alone else FUSIONS, in_loops, zeros, unitary)
     # A tail that is there anyway needs the state, too.
     seconds = cost.program_cost(head) + (join.in_loops if in_loops else join.seconds)
     seconds += cost.another(2**wiring.sites) if alone else 0.0
@@ -157,12 +161,13 @@ def _tails(
     order: Sequence[int] | None,
     fusions: Sequence[Fusion],
     in_loops: bool,
-    zeros: bool = True,
+    zeros: bool,
+    unitary: bool,
 ) -> Sequence[Program | Windows]:
     """The ways to apply gates to a state that holds the sites in this order; None where it is |0…0>."""
     if in_loops:
         sites = range(late.sites) if order is None else order
-        windows = find_windows(late, layout, sites, zeros=zeros and order is None)
+        windows = find_windows(late, layout, sites, zeros=zeros and order is None, unitary=unitary)
         if windows is not None:
             return [windows]
     return [make_program(late, whole(late), fusion, ranks=layout.order, running=order) for fusion in fusions]

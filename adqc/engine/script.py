@@ -83,14 +83,24 @@ class _End(NamedTuple):
     kept: tuple[int, ...]
 
 
+def find_limits(itemsize: int, *, tile: int = TILE) -> tuple[int, int, int, int, int]:
+    """See :attr:`Script.limits`."""
+    return count_entries(itemsize), tile // itemsize, LEAST // itemsize, CLOSE // itemsize, ALONE // itemsize
+
+
+def find_end(windows: Windows) -> tuple[tuple[int, ...], ...]:
+    """How the entries of a whole state get into their order: the sizes of its axes, their new order, the shape that
+    they have then, and what is kept of it."""
+    if windows.move is None:
+        return windows.shape, tuple(range(len(windows.shape))), windows.shape, windows.kept
+    return windows.move.shape, windows.move.axes, windows.shape, windows.kept
+
+
 @lru_cache(maxsize=256)
 def script_windows(windows: Windows, dtype: np.dtype[Any]) -> Script:
     """The script of gates on a whole state, real and of this type."""
-    whole, move = windows.shape, windows.move
-    end = _End(whole, tuple(range(len(whole))), whole, windows.kept)
-    if move is not None:
-        end = end._replace(shape=move.shape, axes=move.axes)
-    gates = range(len(windows.gates.values))
+    end = _End(*find_end(windows))
+    gates = range(1 + max(number for number, *_ in windows.gates.values))
     return _write([(windows, gates)], [end], [windows.kept], dtype)
 
 
@@ -204,11 +214,10 @@ def _write(
         *(np.array(table, np.intp).reshape(len(table), -1) for table in (gates, windows, sources, rows, moves)),
         *(np.concatenate([*lists, np.empty(0, np.intp)]).astype(np.intp) for lists in (high, low)),
     )
-    size = dtype.itemsize
     return Script(
         tables=tables,
         places=None,
-        limits=(count_entries(size), TILE // size, LEAST // size, CLOSE // size, ALONE // size),
+        limits=find_limits(dtype.itemsize),
         firsts=np.array(firsts, np.intp),
         begins=begin,
         shapes=tuple(shapes),

@@ -61,8 +61,8 @@ def _run_state_(
         return
     target = last[into:] if moves[s, 4] > 0 else found[moves[s, 5] :]
     before_it = begun[begin:]
-    room = np.empty((2, _most_entries(windows[first:end], limits, count)), begun.dtype)
-    own_rows, wide = _name_rows(windows[first:end]), limits[0]
+    room = np.empty((2, most_entries(windows[first:end], limits, count)), begun.dtype)
+    own_rows, wide = name_rows(windows[first:end]), limits[0]
     for w in range(first, end if large else alone):
         start, stop, before, rows, behind, given, source = windows[w]
         size = before * rows * behind
@@ -71,7 +71,7 @@ def _run_state_(
         if large and w < alone:
             before_it = behind_it
             continue
-        lanes = _count_lanes(before, rows, behind, limits, count)
+        lanes = count_lanes(before, rows, behind, limits, count)
         line = max(lanes, wide)
         tile, other = room[0, : rows * line], room[1, : rows * line]
         if lanes < line:
@@ -154,8 +154,8 @@ def _pull_state_(
     grad = turned[into:] if moves[s, 4] > 0 else grads[moves[s, 5] :]
     steps = (windows[first:end, 1] - windows[first:end, 0]).max()
     # What each gate of a window was given, and in turns the gradients.
-    room = np.empty((steps + 2, _most_entries(windows[first:end], limits, count)), grad.dtype)
-    own_rows, wide = _name_rows(windows[first:end]), limits[0]
+    room = np.empty((steps + 2, most_entries(windows[first:end], limits, count)), grad.dtype)
+    own_rows, wide = name_rows(windows[first:end]), limits[0]
     high = states[s + 1, 3] if s + 1 < len(states) else len(made)
     for w in range(end - 1, (alone if large else first) - 1, -1):
         start, stop, before, rows, behind, given, source = windows[w]
@@ -166,7 +166,7 @@ def _pull_state_(
         if not large and w >= alone:
             grad = into_it
             continue
-        lanes = _count_lanes(before, rows, behind, limits, count)
+        lanes = count_lanes(before, rows, behind, limits, count)
         line = max(lanes, wide)
         own, other = room[steps, : rows * line], room[steps + 1, : rows * line]
         if lanes < line:
@@ -194,7 +194,7 @@ def _pull_state_(
 
 
 @compiled
-def _count_lanes(before: int, rows: int, behind: int, limits: Any, count: int) -> int:
+def count_lanes(before: int, rows: int, behind: int, limits: Any, count: int) -> int:
     """How many values of other sites go through a window together, on each of so many threads."""
     _, most, least, close, _ = limits
     lanes = max(1, most // rows)
@@ -205,17 +205,17 @@ def _count_lanes(before: int, rows: int, behind: int, limits: Any, count: int) -
 
 
 @compiled
-def _most_entries(windows: Any, limits: Any, count: int) -> int:
+def most_entries(windows: Any, limits: Any, count: int) -> int:
     """The size of the largest window's tile."""
     found = 0
     for w in range(len(windows)):
-        lanes = _count_lanes(windows[w, 2], windows[w, 3], windows[w, 4], limits, count)
+        lanes = count_lanes(windows[w, 2], windows[w, 3], windows[w, 4], limits, count)
         found = max(found, windows[w, 3] * max(lanes, limits[0]))
     return found
 
 
 @compiled
-def _name_rows(windows: Any) -> Any:
+def name_rows(windows: Any) -> Any:
     """Rows that are their own sources."""
     found = np.zeros((windows[:, 3].max(), 2), windows.dtype)
     for r in range(len(found)):

@@ -7,13 +7,15 @@ for all of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from adqc.arrays import Numbers
+from adqc.arrays import Numbers, NumpyArray
 from adqc.engine.arrange import Move, find_move
 from adqc.geometry import Layout, Wiring
 
@@ -27,6 +29,8 @@ FEW = 12
 MOVED = 16
 # Entries that a backward pass keeps at most: 32 MB of them in single precision.
 MOST = 2**23
+# Entries of a state whose gates' transposes undo them, as nothing but the last state is kept then.
+MOST_UNDONE = 2**26
 
 
 class Window(NamedTuple):
@@ -67,6 +71,8 @@ class Windows:
         shape: The shape that they have then.
         kept: What is kept of it.
         side: Rows of the largest gate.
+        undone: The first window of those that a backward pass undoes, with transposed gates, rather than keep what each
+            of them is given; they are given all that there is. None where there are none.
 
     Attributes:
         size: How many entries the backward pass keeps.
@@ -81,16 +87,20 @@ class Windows:
     shape: tuple[int, ...]
     kept: tuple[int, ...]
     side: int
+    undone: int | None = None
 
     size: int = field(init=False)
     widest: int = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", sum(own[2] * own[3] * own[4] for own in self.windows.values))
+        sizes = [own[2] * own[3] * own[4] for own in self.windows.values]
+        object.__setattr__(self, "size", sum(sizes[: self.undone]) if self.undone != 0 else sizes[-1])
         object.__setattr__(self, "widest", max(own[2] * own[5] * own[4] for own in self.windows.values))
 
 
-def find_windows(wiring: Wiring, layout: Layout, order: Sequence[int], *, zeros: bool = False) -> Windows | None:
+def find_windows(
+    wiring: Wiring, layout: Layout, order: Sequence[int], *, zeros: bool = False, unitary: bool = False
+) -> Windows | None:
     """The windows of all gates on a weight's state.
 
     Args:
@@ -98,6 +108,7 @@ def find_windows(wiring: Wiring, layout: Layout, order: Sequence[int], *, zeros:
         layout: What the state is in the end.
         order: The sites in the order in which the state holds them.
         zeros: Whether the state is |0…0>.
+        unitary: Whether transposed gates undo the gates.
 
     Returns:
         The windows; None where :func:`lay_windows` finds none.
@@ -107,12 +118,12 @@ def find_windows(wiring: Wiring, layout: Layout, order: Sequence[int], *, zeros:
     move = find_move([layout.order[site] for site in order], range(wiring.sites))
     idle = [place[site] for site, own in enumerate(wiring.wires) if not own]
     there = idle if zeros else range(wiring.sites)
-    return lay_windows(gates, wiring.sites, there, {}, move, layout.padded, layout.shape)
+    return lay_windows(gates, wiring.sites, there, {}, move, layout.padded, layout.shape, unitary=unitary)
 
 
 def lay_windows(
     gates: Sequence[tuple[int, ...]], axes: int, there: Iterable[int], copies: Mapping[int, int],
-    move: Move | None, shape: tuple[int, ...], kept: tuple[int, ...],
+    move: Move | None, shape: tuple[int, ...], kept: tuple[int, ...], *, unitary: bool = False,
 ) -> Windows | None:  # fmt: skip
     """The windows of gates on any axes of two values.
 
@@ -124,12 +135,13 @@ def lay_windows(
         move: See :class:`Windows`, as of the others.
         shape: The same.
         kept: The same.
+        unitary: As of :func:`find_windows`.
 
     Returns:
         The windows; None where there is no gate, one on a single axis, one whose axes do not rise, one on more than two
         that are no neighbours, or two that lie too far apart, or where too much would be kept.
     """
-    if not gates or 2**axes > MOST or any(not _suits(gate) for gate in gates):
+    if not gates or 2**axes > (MOST_UNDONE if unitary else MOST) or any(not _suits(gate) for gate in gates):
         return None
     # The last axis that each needs: its own, or one that its own are copies of.
     left = [(number, gate, max(gate[-1], *(copies.get(axis, 0) for axis in gate))) for number, gate in enumerate(gates)]
@@ -161,7 +173,7 @@ def lay_windows(
         )  # fmt: skip
         windows.append(window)
         size += 2 ** len(met)
-        if size > MOST:
+        if size > MOST and not unitary:
             return None
         sources += _find_sources(rows, alive, copies)
         behind = {axis: 2 ** (len(rows) - 1 - at) for at, axis in enumerate(rows)}
@@ -169,10 +181,40 @@ def lay_windows(
         alive = met
         done = {number for number, _ in taken}
         left = [own for own in left if own[0] not in done]
+    undone = None
+    if size > MOST:
+        # From the first one on that is given all that there is.
+        undone = next((w for w, own in enumerate(windows) if own.before * own.given * own.behind == 2**axes), None)
+        if undone is None:
+            return None
     return Windows(
         Numbers(tuple(laid)), Numbers(tuple(windows)), Numbers(tuple(sources)), begins, move, shape, kept,
-        2 ** max(map(len, gates)),
+        2 ** max(map(len, gates)), undone,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def split_windows(windows: Windows) -> tuple[Windows | None, NumpyArray, NumpyArray]:
+    """Those ahead of the ones that are undone, which make the whole state as it lies, None where there are none; and
+    of the others gates and windows, as arrays that compiled loops read.
+
+    Args:
+        windows: Some of them undone.
+    """
+    assert windows.undone is not None, "asked of circuits that are undone"
+    some = windows.windows.values[: windows.undone]
+    begin = windows.windows.values[windows.undone][0]
+    gates, places = (np.array(own.values, np.intp) for own in (windows.gates, windows.windows))
+    places = places[windows.undone :]
+    places[:, :2] -= begin
+    if not some:
+        return None, gates[begin:], places
+    size = math.prod(windows.shape)
+    first = Windows(
+        Numbers(windows.gates.values[:begin]), Numbers(some), windows.sources, windows.begins, None, (size,), (size,),
+        windows.side,
+    )  # fmt: skip
+    return first, gates[begin:], places
 
 
 def _suits(gate: tuple[int, ...]) -> bool:
