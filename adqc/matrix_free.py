@@ -100,7 +100,7 @@ def predict_turned(wall: BrickWall, batch: int, *, kept: bool, training: bool) -
 
 
 def goes_in_loops(wall: BrickWall) -> bool:
-    """Whether gates that act on a whole state do so in loops, where it is small."""
+    """Whether gates that act on a whole state do so in loops, where it is small or unitary."""
     return _loops(wall)[0]
 
 

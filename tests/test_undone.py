@@ -119,3 +119,18 @@ def test_a_deep_circuit_keeps_few_states():
     # lies, and the state that is undone.
     assert kept < 3.1 * state
     assert most < 5.2 * state
+
+
+def test_what_halves_have_made_is_not_kept_behind_them(monkeypatch):
+    monkeypatch.setattr(windows, "MOST", 2**16)
+    wall = adqc.BrickWall((512, 512), adqc.Circuit(depth=13))
+    plan = find_plan(wall, wall.gates, wall.scale, "auto")
+    assert plan.head is not None
+    assert plan.tail.undone == 0
+    wall()
+    tracemalloc.start()
+    weight = wall()
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    # The weight and the last state.
+    assert kept < 2.5 * weight.numel() * 4

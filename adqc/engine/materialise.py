@@ -69,8 +69,8 @@ def make_plan(
         layout: Shape and order of the sites.
         route: ``"halves"`` (all layers in the head, where there are two sites), ``"fused"`` (all in the tail), or
             ``"auto"``.
-        in_loops: Whether gates that act on a whole state do so in loops, where it is small, see
-            :mod:`adqc.engine.gate_loops`; real ones on the CPU.
+        in_loops: Whether gates that act on a whole state do so in loops, where it is small or unitary, see
+            :mod:`adqc.engine.gate_loops` and :mod:`adqc.engine.undone`; real ones on the CPU.
         zeros: Whether the circuit begins with |0…0>, as loops make halves of such circuits only.
         unitary: Whether transposed gates undo the gates, so that loops may take any number of them.
     """

@@ -1,4 +1,4 @@
-"""Gates on the whole state of a small circuit, a window of neighbouring sites at a time.
+"""Gates on the whole state of a circuit, a window of neighbouring sites at a time.
 
 Most of what a gate on few sites takes is reading and writing the state. A window's sites, with some of the others'
 values, fit into the nearest cache, where all gates act that need no site beyond it; the state is read and written once
