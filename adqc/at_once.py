@@ -36,6 +36,7 @@ from adqc.engine.gate_loops import multiply_out, run_halves, run_patches, run_wi
 from adqc.engine.join import Join, join_arrays
 from adqc.engine.materialise import Plan, make_plan
 from adqc.engine.patches import Patches
+from adqc.engine.planes import as_planes
 from adqc.engine.program import Program
 from adqc.engine.train import Train, narrow_train
 from adqc.engine.train_loops import is_looped, run_train
@@ -105,8 +106,10 @@ def find_plan(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: 
     """The plan by which it does; arguments, None and errors as there."""
     if route not in ROUTES or not _is_small(wall, gates, scale, state):
         return None
-    unitary = is_undone(wall)
-    plan = make_plan(wall.wiring, wall.layout, route, in_loops=True, zeros=state is None, unitary=unitary)
+    unitary, real = is_undone(wall), wall.family.real
+    plan = make_plan(wall.wiring, wall.layout, route, in_loops=True, zeros=state is None, unitary=unitary, real=real)
+    if not (real or isinstance(plan.head, Patches) or isinstance(plan.tail, Windows)):
+        return None
     if (plan.join is not None and plan.join.in_blocks) or not _fits(plan.head, gates, state):
         return None
     if plan.tail is not None and not (isinstance(plan.tail, Windows) and _keeps_little(plan.tail, gates)):
@@ -117,7 +120,7 @@ def find_plan(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: 
 
 def is_undone(wall: BrickWall) -> bool:
     """Whether the transposes of the wall's gates, as its loops take them, undo these."""
-    return wall.family.unitary and wall.family.real and wall.every == 1
+    return wall.family.unitary and wall.every == 1
 
 
 def make_part(wall: BrickWall, plan: Plan, tensors: tuple[Tensor, ...]) -> Part:
@@ -154,7 +157,9 @@ def find_program(
     """How a chain's pieces are made of arrays; None as for :func:`build_at_once`."""
     if not _is_small(wall, gates, scale, state):
         return None
-    plans = [plan for plan in (chain.patches, chain.program) if plan is not None and _fits(plan, gates, state)]
+    # Complex gates go in loops only.
+    plans = (chain.patches, chain.program if wall.family.real else None)
+    plans = [plan for plan in plans if plan is not None and _fits(plan, gates, state)]
     return plans[0] if plans else None
 
 
@@ -263,6 +268,8 @@ def make_circuit(
             plan = narrow_train(plan, wall.every)
         elif wall.every > 1:
             matrices, pull_params = _fill_up(matrices, pull_params, wall.every)
+        elif not wall.family.real:
+            matrices, pull_params = _part_planes(matrices, pull_params, plan)
         contract = partial(_contract, plan, join) if contract is None else contract
         pieces, pull_head = contract(matrices[:first], scale.reshape(1), state)
         late = np.concatenate([matrices[list(peeled)], matrices[first:]]) if peeled else matrices[first:]
@@ -301,6 +308,14 @@ def _make_gates(wall: BrickWall, stored: NumpyArray) -> tuple[NumpyArray, Pull]:
 def _fill_up(matrices: NumpyArray, pull: Pull, every: int) -> tuple[NumpyArray, Pull]:
     """Whole gates of those with one column in so many."""
     return spread_columns(matrices, every), lambda grad: pull(grad[..., ::every])
+
+
+def _part_planes(
+    matrices: NumpyArray, pull: Pull, plan: Columns | Train | Patches | None
+) -> tuple[NumpyArray, Pull]:
+    """Real gates in the place of complex ones."""
+    gates, pull_gates = as_planes(matrices, plan.patches[-1].gates.values if isinstance(plan, Patches) else ())
+    return gates, lambda grad: pull(pull_gates(grad))
 
 
 def _contract(

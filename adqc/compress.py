@@ -329,8 +329,8 @@ def _row(choice: Choice) -> Row:
     if route == "auto":
         family, layout = choice.config.family, choice.config.arrange(target.shape)
         in_loops = family.arrays is not None
-        unitary = in_loops and family.unitary and family.real
-        route = engine.describe_route(wiring, layout, in_loops=in_loops, unitary=unitary)
+        unitary, real = in_loops and family.unitary, family.real
+        route = engine.describe_route(wiring, layout, in_loops=in_loops, unitary=unitary, real=real)
     return Row(
         target.name, target.kind, target.shape, target.weights, qubits=wiring.sites, gates=len(wiring.gates),
         parameters=parameters, route=route, tied=tied,

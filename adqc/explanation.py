@@ -124,7 +124,8 @@ def explain(layer: nn.Module, batch: int | Tensor, *, measure: bool = True) -> E
         how = own
         if own == "auto":
             loops = goes_in_loops(wall)
-            how = describe_route(wall.wiring, wall.layout, in_loops=loops, unitary=loops and is_undone(wall))
+            unitary, real = loops and is_undone(wall), wall.family.real
+            how = describe_route(wall.wiring, wall.layout, in_loops=loops, unitary=unitary, real=real)
         given = x if training else x.detach()
         if isinstance(layer, nn.Linear) and not kept and makes_tiles(wall, given, layer.bias):
             how += ", tile by tile"

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from adqc.arrays import NumpyArray, Pull
 from adqc.cartan import cartan_arrays, cartan_matrices
+from adqc.cartan_su4 import cartan_su4_arrays
 from adqc.orthogonal import complete, orthogonal_matrices, orthogonal_operations, orthogonal_start, stored_arrays
 from adqc.pauli import ODD_Y, PAULI_WORDS, pauli
 from adqc.special_orthogonal import so4_arrays, so4_matrices
+from adqc.special_unitary import su4_arrays
 
 Operations = Callable[[Any, Any], Any]
 
@@ -279,6 +281,8 @@ def _free_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:
 _ARRAYS = (
     (cartan_matrices, cartan_arrays),
     (so4_matrices, so4_arrays),
+    (_su4_matrices, su4_arrays),
+    (_cartan_su4_matrices, cartan_su4_arrays),
     (_free_matrices, _free_arrays),
     (orthogonal_matrices, stored_arrays),
 )

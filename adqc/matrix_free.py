@@ -57,7 +57,7 @@ def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool 
         return None
     training = _trains(wall) if training is None else training
     return _cheaper_chain(
-        wall.shape, wall.wiring, wall.layout, wall.family.real, *_loops(wall), rounded, use, kept, training
+        wall.shape, wall.wiring, wall.layout, *_loops(wall), rounded, use, kept, training
     )
 
 
@@ -104,11 +104,12 @@ def goes_in_loops(wall: BrickWall) -> bool:
     return _loops(wall)[0]
 
 
-def _loops(wall: BrickWall) -> tuple[bool, bool, bool]:
-    """Whether gates act in loops, whether these undo them, and whether the weight is multiplied by in loops."""
+def _loops(wall: BrickWall) -> tuple[bool, bool, bool, bool]:
+    """Whether gates act in loops, whether these undo them, whether they are real, and whether the weight is multiplied
+    by in loops."""
     on_cpu = wall.scale.device.type == "cpu"
     in_loops = on_cpu and wall.family.arrays is not None
-    return in_loops, in_loops and is_undone(wall), on_cpu
+    return in_loops, in_loops and is_undone(wall), wall.family.real, on_cpu
 
 
 # Layers ask at every call, and what is decided is found in less time than it is made.
@@ -119,13 +120,13 @@ def _cheaper_chain(*case: Any) -> Chain | None:
 
 @lru_cache(maxsize=512)
 def _find_cheaper_chain(
-    shape: tuple[int, ...], wiring: Wiring, layout: Layout, real: bool, in_loops: bool, unitary: bool,
-    on_cpu: bool, batch: int, use: str, kept: bool, training: bool,
+    shape: tuple[int, ...], wiring: Wiring, layout: Layout, in_loops: bool, unitary: bool, real: bool, on_cpu: bool,
+    batch: int, use: str, kept: bool, training: bool,
 ) -> Chain | None:  # fmt: skip
     chain = make_chain(wiring, layout, batch, use=use, kept=kept, real=real)
     if chain is None:
         return None
-    built = _make_built_seconds(shape, shape, None, wiring, layout, in_loops, unitary, on_cpu, batch, use, kept)
+    built = _make_built_seconds(shape, shape, None, wiring, layout, in_loops, unitary, real, on_cpu, batch, use, kept)
     return chain if _free_seconds(chain, kept, training) < (PASSES if training else 1) * built else None
 
 
@@ -142,11 +143,11 @@ def _turned_seconds(*geometry: Any) -> float:
 @lru_cache(maxsize=512)
 def _make_built_seconds(
     shape: tuple[int, ...], axes: tuple[int, ...], frequencies: tuple[int, ...] | None, wiring: Wiring, layout: Layout,
-    in_loops: bool, unitary: bool, on_cpu: bool, batch: int, use: str, kept: bool,
+    in_loops: bool, unitary: bool, real: bool, on_cpu: bool, batch: int, use: str, kept: bool,
 ) -> float:  # fmt: skip
     built = cost.dense(shape[0], math.prod(shape[1:]), batch, use=use, in_loops=on_cpu)
     if not kept:
-        built += make_plan(wiring, layout, in_loops=in_loops, unitary=unitary).seconds
+        built += make_plan(wiring, layout, in_loops=in_loops, unitary=unitary, real=real).seconds
         built += 0 if frequencies is None else turning_seconds(1, axes, frequencies)
     return built
 
@@ -154,11 +155,13 @@ def _make_built_seconds(
 @lru_cache(maxsize=512)
 def _make_turned_seconds(
     axes: tuple[int, ...], frequencies: tuple[int, ...], wiring: Wiring, layout: Layout, in_loops: bool, unitary: bool,
-    on_cpu: bool, batch: int, kept: bool,
+    real: bool, on_cpu: bool, batch: int, kept: bool,
 ) -> float:  # fmt: skip
     turned = turning_seconds(batch, axes[1:], frequencies[1:])
     turned += cost.dense(axes[0], math.prod(layout.shape[1:]), batch, use="linear", in_loops=on_cpu)
-    return turned if kept else turned + make_plan(wiring, layout, in_loops=in_loops, unitary=unitary).seconds
+    if kept:
+        return turned
+    return turned + make_plan(wiring, layout, in_loops=in_loops, unitary=unitary, real=real).seconds
 
 
 def turns_input(wall: BrickWall, batch: int, *, kept: bool, training: bool) -> bool:

@@ -13,7 +13,9 @@ from adqc.geometry import Layout, Wiring
 __all__ = ["build", "describe_route"]
 
 
-def describe_route(wiring: Wiring, layout: Layout, *, in_loops: bool = False, unitary: bool = False) -> str:
+def describe_route(
+    wiring: Wiring, layout: Layout, *, in_loops: bool = False, unitary: bool = False, real: bool = True
+) -> str:
     """What ``route="auto"`` does for this geometry: ``"halves"``, ``"fused"``, or both one after the other.
 
     Args:
@@ -21,8 +23,9 @@ def describe_route(wiring: Wiring, layout: Layout, *, in_loops: bool = False, un
         layout: Shape and order of the sites.
         in_loops: As for :func:`adqc.engine.materialise.make_plan`.
         unitary: The same.
+        real: The same.
     """
-    plan = make_plan(wiring, layout, in_loops=in_loops, unitary=unitary)
+    plan = make_plan(wiring, layout, in_loops=in_loops, unitary=unitary, real=real)
     if plan.head is None:
         return "fused"
     return "halves" if plan.first == len(wiring.gates) else "halves + fused"

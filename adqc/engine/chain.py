@@ -33,7 +33,7 @@ class Chain:
 
     Args:
         program: How the pieces are made.
-        patches: How loops make them, of real gates from |0…0> on; None where they are too large.
+        patches: How loops make them, from |0…0> on; None where they are too large.
         rows: For each piece, the number of rows (2^bits of the first axis) that it holds.
         columns: For each piece, the number of columns (2^bits of all other axes).
         bonds: The dimension of each border.
@@ -195,7 +195,7 @@ def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards:
     if isinstance(program, Columns):
         # The wires that columns are cut at, of several with the same outputs on both sides.
         own = cut(wiring, [2 * start for start in program.starts[1:]])
-        patches = None if own is None else make_patches(wiring, own, ranks=layout.order)
+        patches = None if own is None else make_patches(wiring, own, ranks=layout.order, real=real)
     return Chain(
         program,
         patches,
@@ -203,6 +203,6 @@ def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards:
         tuple(2 ** (len(sites) - first) for sites, first in zip(split.sites, firsts, strict=True)),
         tuple(2**bond for bond in bonds),
         backwards,
-        cost.program_cost(program) if patches is None or not real else cost.program_cost(patches),
+        cost.program_cost(program if patches is None else patches),
         _lookup_cost(shapes, batch) if use == "lookup" else _apply_cost(shapes, batch, backwards),
     )

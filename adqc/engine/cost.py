@@ -90,7 +90,7 @@ def windows_cost(windows: Windows) -> float:
     """All gates on a whole state in loops."""
     found = CALL
     for start, end, before, rows, behind, *_ in windows.windows.values:
-        entries = before * rows * behind
+        entries = windows.planes * before * rows * behind
         # From memory they come as fast.
         moved = 2 * ELEMENT * entries / CACHED
         found += WINDOWED * moved + LOOPED * (end - start) * windows.side * entries / RATE

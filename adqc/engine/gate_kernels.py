@@ -13,23 +13,28 @@ from adqc.vectors import fill, load, store, times_plus, total
 
 
 @compiled
-def apply_gate_(gate: Any, turned: bool, tile: Any, found: Any, inner: int, far: int, wide: int) -> None:
+def apply_gate_(
+    gate: Any, turned: bool, tile: Any, found: Any, inner: int, far: int, wide: int, planes: int
+) -> None:
     """What a gate makes of a tile.
 
     Args:
-        gate: (2^k, 2^k).
+        gate: (2^k, 2^k), or (2 · 2^k, 2 · 2^k) where there are two planes.
         turned: Whether it is transposed.
         tile: What it acts on, flat.
         found: As large; gets the result.
         inner: How far apart neighbouring values of its last axis lie.
         far: The same of the axis ahead of it.
         wide: Entries of a vector; divides both.
+        planes: In how many stretches the tile lies, one behind another; rows of the gate go on in the second one.
     """
-    size, entries = len(gate), len(tile)
+    size, entries = len(gate) // planes, len(tile) // planes
     span = max(size * inner, 2 * far)
     zero = fill(tile.dtype.type(0))
-    for row in range(0, size, 4):
-        for column in range(0, size, 4):
+    for row in range(0, len(gate), 4):
+        below = row % size * inner + row // size * entries
+        for column in range(0, len(gate), 4):
+            beside = column % size * inner + column // size * entries
             own = gate[column : column + 4, row : row + 4] if turned else gate[row : row + 4, column : column + 4]
             g00, g01, g02, g03 = fill(own[0, 0]), fill(own[0, 1]), fill(own[0, 2]), fill(own[0, 3])
             g10, g11, g12, g13 = fill(own[1, 0]), fill(own[1, 1]), fill(own[1, 2]), fill(own[1, 3])
@@ -44,7 +49,7 @@ def apply_gate_(gate: Any, turned: bool, tile: Any, found: Any, inner: int, far:
                 while j < end:
                     last = j + inner
                     while j < last:
-                        x, y = j + column * inner, j + row * inner
+                        x, y = j + beside, j + below
                         a, b = load(tile, x), load(tile, x + inner)
                         c, d = load(tile, x + far), load(tile, x + far + inner)
                         s, t, u, v = zero, zero, zero, zero
@@ -65,24 +70,26 @@ def apply_gate_(gate: Any, turned: bool, tile: Any, found: Any, inner: int, far:
 
 
 @compiled
-def pull_gate_(own: Any, tile: Any, grad: Any, inner: int, far: int, wide: int) -> None:
+def pull_gate_(own: Any, tile: Any, grad: Any, inner: int, far: int, wide: int, planes: int) -> None:
     """Add a tile's part of a gate's gradient to it.
 
     Args:
-        own: (2^k, 2^k), the gate's gradient.
+        own: The gate's gradient, as large as the gate.
         tile: What the gate was given.
         grad: The gradient of what it made.
         inner: As of :func:`apply_gate_`, as what follows.
         far: The same.
         wide: The same.
+        planes: The same.
     """
-    size, entries = len(own), len(tile)
+    size, entries = len(own) // planes, len(tile) // planes
     span = max(size * inner, 2 * far)
     zero = fill(tile.dtype.type(0))
     # More sums than for two rows at once do not find a place in the registers of every machine.
-    for row in range(0, size, 2):
-        shift = row // 4 * 4 * inner + row % 4 // 2 * far
-        for column in range(0, size, 4):
+    for row in range(0, len(own), 2):
+        below = row % size // 4 * 4 * inner + row % 4 // 2 * far + row // size * entries
+        for column in range(0, len(own), 4):
+            beside = column % size * inner + column // size * entries
             s0, s1, s2, s3, t0, t1, t2, t3 = zero, zero, zero, zero, zero, zero, zero, zero
             j = 0
             while j < entries:
@@ -90,7 +97,7 @@ def pull_gate_(own: Any, tile: Any, grad: Any, inner: int, far: int, wide: int) 
                 while j < end:
                     last = j + inner
                     while j < last:
-                        x, y = j + column * inner, j + shift
+                        x, y = j + beside, j + below
                         a, b = load(tile, x), load(tile, x + inner)
                         c, d = load(tile, x + far), load(tile, x + far + inner)
                         e, f = load(grad, y), load(grad, y + inner)

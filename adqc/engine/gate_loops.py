@@ -16,6 +16,7 @@ from adqc.engine.patches import Patches
 from adqc.engine.placed import count_packed, count_turned
 from adqc.engine.placed_loops import multiply_part_
 from adqc.engine.placed_loops import pull_part_ as pull_product_part_
+from adqc.engine.planes import open_planes
 from adqc.engine.script import Script, script_patches, script_windows
 from adqc.engine.window_loops import pull_part_, run_part_
 from adqc.engine.windows import Windows
@@ -81,7 +82,16 @@ def run_patches(
     Returns:
         For each piece (left bonds, 2^sites, right bonds), and what makes the gradients of scale and gates of theirs.
     """
-    return _run(scale, gates, script_patches(patches, None, scale.dtype))
+    made, pull_made = _run(scale, gates, script_patches(patches, None, scale.dtype))
+    if patches.patches[0].windows.planes == 1 or len(made) == 2:
+        return made, pull_made
+    opened = [open_planes(piece) for piece in made[1:-1]]
+
+    def pull(grads: Many) -> tuple[NumpyArray, NumpyArray]:
+        pairs = zip(opened, grads[1:-1], strict=True)
+        return pull_made([grads[0], *(pull_piece(grad) for (_, pull_piece), grad in pairs), grads[-1]])
+
+    return [made[0], *(piece for piece, _ in opened), made[-1]], pull
 
 
 def run_halves(

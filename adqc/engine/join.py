@@ -162,12 +162,12 @@ def join_halves(left: Tensor, right: Tensor, join: Join, *, real: bool) -> Tenso
     """
     left, right = _find_sides(left, right, join)
     move = join.move
-    if move is not None and join.in_blocks and left.device.type == "cpu" and not (left.is_complex() or is_traced()):
-        return narrow(multiply_in_blocks(left, right, move.shape).reshape(join.shape), join.kept)
     if real and left.is_complex():
         # Re(L R) = Re L Re R - Im L Im R: a real product over twice the bond, half the work of the complex one.
         left = torch.view_as_real(left.resolve_conj()).flatten(1)
         right = torch.view_as_real(right.conj().resolve_conj()).mT.flatten(0, 1)
+    if move is not None and join.in_blocks and left.device.type == "cpu" and not (left.is_complex() or is_traced()):
+        return narrow(multiply_in_blocks(left, right, move.shape).reshape(join.shape), join.kept)
     return _arrange(multiply(left, right), join)
 
 

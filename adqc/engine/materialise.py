@@ -7,7 +7,7 @@ From some layer on the bonds would be wider than the state; from there the gates
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -34,6 +34,8 @@ from adqc.geometry import Layout, Wiring
 
 # Layers at which a deep circuit may go over from halves to the whole state; more of them would only cost time.
 SWITCHES = (4, 8)
+# What complex gates cost without loops, for each second of real ones.
+COMPLEX = 2
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Plan:
 @plans
 def make_plan(
     wiring: Wiring, layout: Layout, route: str = "auto", *, in_loops: bool = False, zeros: bool = True,
-    unitary: bool = False,
+    unitary: bool = False, real: bool = True,
 ) -> Plan:  # fmt: skip
     """The cheapest plan.
 
@@ -70,24 +72,30 @@ def make_plan(
         route: ``"halves"`` (all layers in the head, where there are two sites), ``"fused"`` (all in the tail), or
             ``"auto"``.
         in_loops: Whether gates that act on a whole state do so in loops, where it is small or unitary, see
-            :mod:`adqc.engine.gate_loops` and :mod:`adqc.engine.undone`; real ones on the CPU.
+            :mod:`adqc.engine.gate_loops` and :mod:`adqc.engine.undone`; on the CPU.
         zeros: Whether the circuit begins with |0…0>, as loops make halves of such circuits only.
         unitary: Whether transposed gates undo the gates, so that loops may take any number of them.
+        real: Whether the gates are real; loops take complex ones as real ones, see :mod:`adqc.engine.planes`.
     """
-    return _make_plan(wiring, layout, route, in_loops, zeros, unitary)
+    return _make_plan(wiring, layout, route, in_loops, zeros, unitary, real or not in_loops)
 
 
 @lru_cache(maxsize=256)
-def _make_plan(wiring: Wiring, layout: Layout, route: str, in_loops: bool, zeros: bool, unitary: bool) -> Plan:
+def _make_plan(
+    wiring: Wiring, layout: Layout, route: str, in_loops: bool, zeros: bool, unitary: bool, real: bool
+) -> Plan:
     depth = len(wiring.layers)
     route = "auto" if route == "matrix-free" else route
     lasts = {"fused": [0], "halves": [depth]}.get(route) or sorted(
         {0, depth, *(last for last in SWITCHES if last < depth)}
     )
-    plans = [plan for last in lasts for plan in _plans(wiring, layout, last, in_loops, zeros, unitary)]
+    looped = [] if real else [plan for last in lasts for plan in _complex_plans(wiring, layout, last, zeros, unitary)]
+    plans = [plan for last in lasts for plan in _plans(wiring, layout, last, in_loops and real, zeros, unitary)]
     if not plans:
         # One site, or one gate over all sites, cannot be cut.
-        plans = _plans(wiring, layout, 0, in_loops, zeros, unitary)
+        plans = _plans(wiring, layout, 0, in_loops and real, zeros, unitary)
+    if not real:
+        plans = [*looped, *(replace(plan, seconds=COMPLEX * plan.seconds) for plan in plans)]
     return min(plans, key=lambda plan: plan.seconds)
 
 
@@ -122,6 +130,26 @@ def _plans(
         return [*plans, Plan(head, None, first, (), join, seconds)]
     tails = _tails(shorten(wiring, last, depth), layout, range(wiring.sites), FUSIONS, in_loops, zeros, unitary)
     return [*plans, *(Plan(head, tail, first, (), join, seconds + _tail_cost(tail)) for tail in tails)]
+
+
+def _complex_plans(wiring: Wiring, layout: Layout, last: int, zeros: bool, unitary: bool) -> list[Plan]:
+    """Plans for complex gates in loops: all of them on the whole state, or in two halves."""
+    if not zeros:
+        return []
+    if not last:
+        sites = range(wiring.sites)
+        windows = find_windows(wiring, layout, sites, zeros=True, unitary=unitary, real=False)
+        return [] if windows is None else [Plan(None, windows, 0, (), None, cost.windows_cost(windows))]
+    found: list[Plan] = []
+    if last < len(wiring.layers):
+        return found
+    for split in halves(wiring):
+        patches = make_patches(wiring, split, ranks=layout.order, real=False)
+        if patches is not None:
+            join = make_join(patches.pieces, layout)
+            seconds = cost.program_cost(patches) + join.in_loops
+            found.append(Plan(patches, None, len(wiring.gates), (), join, seconds))
+    return found
 
 
 def _peeled_plans(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from adqc.arrays import Numbers
+from adqc.engine.planes import PLANES
 from adqc.engine.pieces import Piece, Wire, finish
 from adqc.engine.split import Split, cut
 from adqc.engine.windows import Windows, lay_windows
@@ -54,18 +55,19 @@ class Patches:
         object.__setattr__(self, "size", sum(patch.windows.size for patch in self.patches))
 
 
-def make_patches(wiring: Wiring, split: Split, *, ranks: Sequence[int]) -> Patches | None:
+def make_patches(wiring: Wiring, split: Split, *, ranks: Sequence[int], real: bool = True) -> Patches | None:
     """The patches of a circuit.
 
     Args:
         wiring: The sequence of gates.
         split: Which piece each gate lies in.
         ranks: For each site its place in the order that the outputs of its piece shall have.
+        real: Whether the gates are real; pieces of complex ones are made real, see :mod:`adqc.engine.planes`.
 
     Returns:
         The patches; None where a piece has no gate or is too large, or has gates that no window takes.
     """
-    found = [_make_patch(wiring, split, number, ranks) for number in range(split.count)]
+    found = [_make_patch(wiring, split, number, ranks, real) for number in range(split.count)]
     made = [pair for pair in found if pair is not None]
     return Patches(*map(tuple, zip(*made, strict=True))) if len(made) == len(found) else None
 
@@ -94,7 +96,9 @@ def peel_patches(wiring: Wiring, peeled: Sequence[int], border: int, *, ranks: S
     return Patches(made.pieces, tuple(patches))
 
 
-def _make_patch(wiring: Wiring, split: Split, number: int, ranks: Sequence[int]) -> tuple[Piece, Patch] | None:
+def _make_patch(
+    wiring: Wiring, split: Split, number: int, ranks: Sequence[int], real: bool
+) -> tuple[Piece, Patch] | None:
     own = [gate for gate, piece in enumerate(split.piece) if piece == number]
     # For each stretch the wire that it begins with, and that which it ends with.
     ends: dict[Wire, Wire] = {(site, 0): (site, 0) for site in split.sites[number] if not wiring.wires[site]}
@@ -115,6 +119,7 @@ def _make_patch(wiring: Wiring, split: Split, number: int, ranks: Sequence[int])
     stretches = sorted(ends)
     # A wire from elsewhere lies behind its copy, so that both come in one window.
     axes = [wire for stretch in stretches for wire in (ends[stretch], *[stretch] * (stretch in opened))]
+    planes = [] if real else [PLANES]
     if len(axes) > MOST_AXES:
         return None
     place = {stretch: axes.index(ends[stretch]) for stretch in stretches}
@@ -128,14 +133,15 @@ def _make_patch(wiring: Wiring, split: Split, number: int, ranks: Sequence[int])
 
     piece = finish(
         (),
-        axes,
-        left=[wire for wire in bonds if crosses(wire, number - 1)],
+        [*planes, *axes],
+        left=[*(planes if number else []), *(wire for wire in bonds if crosses(wire, number - 1))],
         outputs=sorted(outputs, key=lambda wire: ranks[wire[0]]),
-        right=[wire for wire in bonds if crosses(wire, number)],
+        right=[*([] if number else planes), *(wire for wire in bonds if crosses(wire, number))],
         closed=False,
     )
     gates = [tuple(place[stretch] for stretch in stretches_of) for stretches_of in taken]
     copies = {place[wire]: place[wire] + 1 for wire in opened}
     idle = [at for wire, at in place.items() if ends[wire] == wire]
-    windows = lay_windows(gates, len(axes), idle, copies, piece.move, piece.sizes, piece.sizes)
+    sizes, count = piece.sizes, 1 + len(planes)
+    windows = lay_windows(gates, len(axes), idle, copies, piece.move, sizes, sizes, planes=count)
     return None if windows is None else (piece, Patch(Numbers(tuple(own)), windows))

@@ -40,8 +40,8 @@ class Script(NamedTuple):
         places: Where the product of the two states' entries lie, see :class:`adqc.engine.placed.Places`; None where
             there is no product.
         limits: How many entries are a vector, how many go through a window together at most and at least, and with how
-            many side by side no values of other sites ahead of it are brought together, and fewer than how many one
-            thread takes alone.
+            many side by side no values of other sites ahead of it are brought together, fewer than how many one thread
+            takes alone, and how many planes there are.
         firsts: Where each state begins in what all begin with.
         begins: How many entries that are.
         shapes: What comes of each state, or of the product.
@@ -55,7 +55,7 @@ class Script(NamedTuple):
 
     tables: tuple[NumpyArray, ...]
     places: Places | None
-    limits: tuple[int, int, int, int, int]
+    limits: tuple[int, ...]
     firsts: NumpyArray
     begins: int
     shapes: tuple[tuple[int, ...], ...]
@@ -83,9 +83,9 @@ class _End(NamedTuple):
     kept: tuple[int, ...]
 
 
-def find_limits(itemsize: int, *, tile: int = TILE) -> tuple[int, int, int, int, int]:
+def find_limits(itemsize: int, planes: int, *, tile: int = TILE) -> tuple[int, ...]:
     """See :attr:`Script.limits`."""
-    return count_entries(itemsize), tile // itemsize, LEAST // itemsize, CLOSE // itemsize, ALONE // itemsize
+    return count_entries(itemsize), *(size // itemsize for size in (tile, LEAST, CLOSE, ALONE)), planes
 
 
 def find_end(windows: Windows) -> tuple[tuple[int, ...], ...]:
@@ -217,7 +217,7 @@ def _write(
     return Script(
         tables=tables,
         places=None,
-        limits=find_limits(dtype.itemsize),
+        limits=find_limits(dtype.itemsize, states[0][0].planes),
         firsts=np.array(firsts, np.intp),
         begins=begin,
         shapes=tuple(shapes),

@@ -1,4 +1,4 @@
-"""Gates on a whole real state in its place, window by window, and back: a deep unitary circuit keeps one state.
+"""Gates on a whole state in its place, window by window, and back: a deep unitary circuit keeps one state.
 
 On the way back transposed gates undo the gates, so that each window finds again what its gates were given.
 """
@@ -32,14 +32,14 @@ def run_undone(
     # Its own, as what is given and what is returned may be written into.
     whole, pull_first = (state.copy(), None) if first is None else run_windows(state, gates, first)
     team, size = find_team(whole.size), whole.itemsize
-    _run_(*team, whole, gates, places, rest, find_limits(size))
+    _run_(*team, whole, gates, places, rest, find_limits(size, windows.planes))
     end = find_end(windows)
     origins = find_origins(*end, size)
 
     def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
         back, own = scatter(grad, origins, whole.size), np.zeros((team.size, *gates.shape), whole.dtype)
         # Two tiles of the state and two of its gradient, where one way there are two.
-        _pull_(*team, whole.copy(), back, own, gates, places, rest, find_limits(size, tile=TILE // 2))
+        _pull_(*team, whole.copy(), back, own, gates, places, rest, find_limits(size, windows.planes, tile=TILE // 2))
         if pull_first is None:
             return back, own[0]
         grad_first, own_first = pull_first(back)
@@ -56,23 +56,25 @@ def _run_(
         split(addresses, number, count)
         return
     room, wide = np.empty((2, most_entries(windows, limits, count)), state.dtype), limits[0]
-    own_rows = name_rows(windows)
+    own_rows, planes = name_rows(windows), limits[5]
     for w in range(len(windows)):
         start, stop, before, rows, behind, _, _ = windows[w]
         lanes = count_lanes(before, rows, behind, limits, count)
         line = max(lanes, wide)
         if lanes < line:
             room[:] = 0
-        tile, other = room[0, : rows * line], room[1, : rows * line]
+        entries, size = planes * rows * line, before * rows * behind
+        tile, other = room[0, :entries], room[1, :entries]
         together, side = max(1, lanes // behind), max(1, behind // lanes)
         tiles = before // together * side
         for t in range(number * tiles // count, (number + 1) * tiles // count):
             b, at = t // side * together, t % side * lanes
-            read_window_(state, tile, other, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
+            read_window_(state, tile, other, size, b, at, own_rows[:rows], rows, behind, lanes, line, wide, planes)
             for g in range(start, stop):
-                apply_gate_(gates[places[g, 0]], False, tile, other, places[g, 1] * line, places[g, 2] * line, wide)
+                inner, far = places[g, 1] * line, places[g, 2] * line
+                apply_gate_(gates[places[g, 0]], False, tile, other, inner, far, wide, planes)
                 tile, other = other, tile
-            write_window_(state, tile, other, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
+            write_window_(state, tile, other, size, b, at, own_rows[:rows], rows, behind, lanes, line, wide, planes)
         if count > 1:
             wait(addresses[1])
 
@@ -88,29 +90,30 @@ def _pull_(
         add_up_(found)
         return
     room, wide = np.empty((4, most_entries(windows, limits, count)), state.dtype), limits[0]
-    own_rows, own = name_rows(windows), found[number]
+    own_rows, own, planes = name_rows(windows), found[number], limits[5]
     for w in range(len(windows) - 1, -1, -1):
         start, stop, before, rows, behind, _, _ = windows[w]
         lanes = count_lanes(before, rows, behind, limits, count)
         line = max(lanes, wide)
         if lanes < line:
             room[:] = 0
-        tile, other = room[0, : rows * line], room[1, : rows * line]
-        back, spare = room[2, : rows * line], room[3, : rows * line]
+        entries, size = planes * rows * line, before * rows * behind
+        tile, other = room[0, :entries], room[1, :entries]
+        back, spare = room[2, :entries], room[3, :entries]
         together, side = max(1, lanes // behind), max(1, behind // lanes)
         tiles = before // together * side
         for t in range(number * tiles // count, (number + 1) * tiles // count):
             b, at = t // side * together, t % side * lanes
-            read_window_(state, tile, other, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
-            read_window_(grad, back, spare, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
+            read_window_(state, tile, other, size, b, at, own_rows[:rows], rows, behind, lanes, line, wide, planes)
+            read_window_(grad, back, spare, size, b, at, own_rows[:rows], rows, behind, lanes, line, wide, planes)
             for g in range(stop - 1, start - 1, -1):
                 place, inner, far = places[g, 0], places[g, 1] * line, places[g, 2] * line
-                apply_gate_(gates[place], True, tile, other, inner, far, wide)
-                pull_gate_(own[place], other, back, inner, far, wide)
-                apply_gate_(gates[place], True, back, spare, inner, far, wide)
+                apply_gate_(gates[place], True, tile, other, inner, far, wide, planes)
+                pull_gate_(own[place], other, back, inner, far, wide, planes)
+                apply_gate_(gates[place], True, back, spare, inner, far, wide, planes)
                 tile, other = other, tile
                 back, spare = spare, back
-            write_window_(state, tile, other, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
-            write_window_(grad, back, spare, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
+            write_window_(state, tile, other, size, b, at, own_rows[:rows], rows, behind, lanes, line, wide, planes)
+            write_window_(grad, back, spare, size, b, at, own_rows[:rows], rows, behind, lanes, line, wide, planes)
         if count > 1:
             wait(addresses[1])

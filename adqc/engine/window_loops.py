@@ -1,4 +1,4 @@
-"""Windows of gates on a real state, forward and back, each thread taking some of the tiles that it falls into."""
+"""Windows of gates on a state, forward and back, each thread taking some of the tiles that it falls into."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_part_(
         made: Gets what all windows but the last ones make.
         last: Gets what the last ones make that is moved.
         found: Gets what comes of all states.
-        gates: (G, 2^k, 2^k).
+        gates: (G, 2^k, 2^k), or (G, 2 · 2^k, 2 · 2^k) where states have two planes.
         tables: See :class:`adqc.engine.script.Script`.
         limits: See there.
         addresses: What threads wait at.
@@ -62,18 +62,18 @@ def _run_state_(
     target = last[into:] if moves[s, 4] > 0 else found[moves[s, 5] :]
     before_it = begun[begin:]
     room = np.empty((2, most_entries(windows[first:end], limits, count)), begun.dtype)
-    own_rows, wide = name_rows(windows[first:end]), limits[0]
+    own_rows, wide, planes = name_rows(windows[first:end]), limits[0], limits[5]
     for w in range(first, end if large else alone):
         start, stop, before, rows, behind, given, source = windows[w]
-        size = before * rows * behind
-        behind_it = target[:size] if w == end - 1 else made[at_first : at_first + size]
-        at_first += size
+        ahead, size = before * given * behind, before * rows * behind
+        behind_it = target[: planes * size] if w == end - 1 else made[at_first : at_first + planes * size]
+        at_first += planes * size
         if large and w < alone:
             before_it = behind_it
             continue
         lanes = count_lanes(before, rows, behind, limits, count)
         line = max(lanes, wide)
-        tile, other = room[0, : rows * line], room[1, : rows * line]
+        tile, other = room[0, : planes * rows * line], room[1, : planes * rows * line]
         if lanes < line:
             tile[:] = 0
         named = sources[source : source + rows]
@@ -81,11 +81,12 @@ def _run_state_(
         tiles = before // together * side
         for t in range(number * tiles // count, (number + 1) * tiles // count):
             b, at = t // side * together, t % side * lanes
-            read_window_(before_it, tile, other, b, at, named, given, behind, lanes, line, wide)
+            read_window_(before_it, tile, other, ahead, b, at, named, given, behind, lanes, line, wide, planes)
             for g in range(start, stop):
-                apply_gate_(gates[places[g, 0]], False, tile, other, places[g, 1] * line, places[g, 2] * line, wide)
+                inner, far = places[g, 1] * line, places[g, 2] * line
+                apply_gate_(gates[places[g, 0]], False, tile, other, inner, far, wide, planes)
                 tile, other = other, tile
-            write_window_(behind_it, tile, other, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
+            write_window_(behind_it, tile, other, size, b, at, own_rows[:rows], rows, behind, lanes, line, wide, planes)
         before_it = behind_it
         if count > 1:
             wait(addresses[1])
@@ -95,7 +96,8 @@ def _run_state_(
 def _count_small(windows: Any, limits: Any, team: int) -> int:
     """How many of a state's first windows one thread takes alone."""
     found = 0
-    while found < len(windows) and (team == 1 or windows[found, 2] * windows[found, 3] * windows[found, 4] < limits[4]):
+    most = limits[4] // limits[5]
+    while found < len(windows) and (team == 1 or windows[found, 2] * windows[found, 3] * windows[found, 4] < most):
         found += 1
     return found
 
@@ -112,7 +114,7 @@ def pull_part_(
         turned: Gets those of what is moved; zeros where some of it is left out.
         pulled: (2 states, …): gets the gradients of what there is behind each window but the last one, and in the end
             of what there was at first, in two rows for each state, in turns.
-        found: (threads, G, 2^k, 2^k), zeros: gets parts of that of the gates.
+        found: (threads, …), zeros: gets parts of that of the gates.
         begun: As there, as what follows.
         made: The same.
         gates: The same.
@@ -155,39 +157,41 @@ def _pull_state_(
     steps = (windows[first:end, 1] - windows[first:end, 0]).max()
     # What each gate of a window was given, and in turns the gradients.
     room = np.empty((steps + 2, most_entries(windows[first:end], limits, count)), grad.dtype)
-    own_rows, wide = name_rows(windows[first:end]), limits[0]
+    own_rows, wide, planes = name_rows(windows[first:end]), limits[0], limits[5]
     high = states[s + 1, 3] if s + 1 < len(states) else len(made)
     for w in range(end - 1, (alone if large else first) - 1, -1):
         start, stop, before, rows, behind, given, source = windows[w]
-        size = before * given * behind
-        before_it = begun[begin:] if w == first else made[high - size : high]
-        high -= size
+        size, behind_it = before * given * behind, before * rows * behind
+        before_it = begun[begin:] if w == first else made[high - planes * size : high]
+        high -= planes * size
         into_it = pulled[2 * s + (end - 1 - w) % 2]
         if not large and w >= alone:
             grad = into_it
             continue
         lanes = count_lanes(before, rows, behind, limits, count)
         line = max(lanes, wide)
-        own, other = room[steps, : rows * line], room[steps + 1, : rows * line]
+        entries = planes * rows * line
+        own, other = room[steps, :entries], room[steps + 1, :entries]
         if lanes < line:
-            room[0, : rows * line] = 0
+            room[0, :entries] = 0
             own[:] = 0
         named = sources[source : source + rows]
         together, side = max(1, lanes // behind), max(1, behind // lanes)
         tiles = before // together * side
         for t in range(number * tiles // count, (number + 1) * tiles // count):
             b, at = t // side * together, t % side * lanes
-            read_window_(before_it, room[0, : rows * line], other, b, at, named, given, behind, lanes, line, wide)
-            read_window_(grad, own, other, b, at, own_rows[:rows], rows, behind, lanes, line, wide)
+            tile = room[0, :entries]
+            read_window_(before_it, tile, other, size, b, at, named, given, behind, lanes, line, wide, planes)
+            read_window_(grad, own, other, behind_it, b, at, own_rows[:rows], rows, behind, lanes, line, wide, planes)
             for g in range(start, stop - 1):
-                tile, behind_it = room[g - start, : rows * line], room[g - start + 1, : rows * line]
-                apply_gate_(gates[places[g, 0]], False, tile, behind_it, places[g, 1] * line, places[g, 2] * line, wide)
+                inner, far, next_one = places[g, 1] * line, places[g, 2] * line, room[g - start + 1, :entries]
+                apply_gate_(gates[places[g, 0]], False, room[g - start, :entries], next_one, inner, far, wide, planes)
             for g in range(stop - 1, start - 1, -1):
                 inner, far = places[g, 1] * line, places[g, 2] * line
-                pull_gate_(found[places[g, 0]], room[g - start, : rows * line], own, inner, far, wide)
-                apply_gate_(gates[places[g, 0]], True, own, other, inner, far, wide)
+                pull_gate_(found[places[g, 0]], room[g - start, :entries], own, inner, far, wide, planes)
+                apply_gate_(gates[places[g, 0]], True, own, other, inner, far, wide, planes)
                 own, other = other, own
-            write_window_(into_it, own, other, b, at, named, given, behind, lanes, line, wide)
+            write_window_(into_it, own, other, size, b, at, named, given, behind, lanes, line, wide, planes)
         grad = into_it
         if count > 1:
             wait(addresses[1])
@@ -196,9 +200,9 @@ def _pull_state_(
 @compiled
 def count_lanes(before: int, rows: int, behind: int, limits: Any, count: int) -> int:
     """How many values of other sites go through a window together, on each of so many threads."""
-    _, most, least, close, _ = limits
-    lanes = max(1, most // rows)
-    while count * lanes > before * behind and lanes * rows > least:
+    _, most, least, close, _, planes = limits
+    lanes = max(1, most // (planes * rows))
+    while count * lanes > before * behind and planes * lanes * rows > least:
         lanes //= 2
     found: int = min(lanes, behind) if behind >= close else min(lanes, before * behind)
     return found
@@ -206,11 +210,11 @@ def count_lanes(before: int, rows: int, behind: int, limits: Any, count: int) ->
 
 @compiled
 def most_entries(windows: Any, limits: Any, count: int) -> int:
-    """The size of the largest window's tile."""
+    """The size of the largest window's tile, all planes."""
     found = 0
     for w in range(len(windows)):
         lanes = count_lanes(windows[w, 2], windows[w, 3], windows[w, 4], limits, count)
-        found = max(found, windows[w, 3] * max(lanes, limits[0]))
+        found = max(found, limits[5] * windows[w, 3] * max(lanes, limits[0]))
     return found
 
 

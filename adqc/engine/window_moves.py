@@ -16,11 +16,34 @@ from adqc.vectors import copy_, load, plus, store, transpose_
 
 @compiled
 def read_window_(
+    state: Any, tile: Any, spare: Any, size: int, b: int, at: int, sources: Any, given: int, behind: int, lanes: int,
+    line: int, wide: int, planes: int,
+) -> None:  # fmt: skip
+    """Bring what goes through a window together, rows of ``line`` entries: each row from its source; of each plane of
+    the state, so many entries, a plane of the tile. There is a spare tile."""
+    part = len(tile) // planes
+    for p in range(planes):
+        own, to = state[p * size : (p + 1) * size], slice(p * part, (p + 1) * part)
+        _read_plane_(own, tile[to], spare[to], b, at, sources, given, behind, lanes, line, wide)
+
+
+@compiled
+def write_window_(
+    state: Any, tile: Any, spare: Any, size: int, b: int, at: int, sources: Any, given: int, behind: int, lanes: int,
+    line: int, wide: int, planes: int,
+) -> None:  # fmt: skip
+    """The adjoint of :func:`read_window_`; all of the state is written."""
+    part = len(tile) // planes
+    for p in range(planes):
+        own, to = state[p * size : (p + 1) * size], slice(p * part, (p + 1) * part)
+        _write_plane_(own, tile[to], spare[to], b, at, sources, given, behind, lanes, line, wide)
+
+
+@compiled
+def _read_plane_(
     state: Any, tile: Any, spare: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int,
     wide: int,
 ) -> None:  # fmt: skip
-    """Bring what goes through a window together, rows of ``line`` entries: each row from its source. There is a spare
-    tile."""
     if lanes % wide == 0 and behind % wide == 0:
         _read_vectors_(state, tile, b, at, sources, given, behind, lanes, wide)
         return
@@ -39,11 +62,10 @@ def read_window_(
 
 
 @compiled
-def write_window_(
+def _write_plane_(
     state: Any, tile: Any, spare: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int,
     wide: int,
 ) -> None:  # fmt: skip
-    """The adjoint of :func:`read_window_`; all of the state is written."""
     if lanes % wide == 0 and behind % wide == 0:
         _write_vectors_(state, tile, b, at, sources, given, behind, lanes, wide)
         return

@@ -17,6 +17,7 @@ import numpy as np
 
 from adqc.arrays import Numbers, NumpyArray
 from adqc.engine.arrange import Move, find_move
+from adqc.engine.planes import PLANE
 from adqc.geometry import Layout, Wiring
 
 # Sites of a window, and how many bytes go through it together: for each value of its own sites some values of others.
@@ -39,7 +40,7 @@ class Window(NamedTuple):
     Args:
         start: Its first gate.
         end: The gate behind its last one.
-        before: How many values the axes ahead of it have together, of those that are there.
+        before: How many values the axes ahead of it have together, of those that are there; planes are none.
         rows: How many values its own ones have.
         behind: How many values those behind it have.
         given: How many values its own ones have that are there already.
@@ -66,13 +67,16 @@ class Windows:
         windows: Each a :class:`Window`.
         sources: For each row of each window the row that it is given as, -1 where it begins with zeros, and whether
             that row was named before.
-        begins: How many entries there are at first.
-        move: How the axes get into the order that they shall have in the end; None where they lie so.
+        begins: How many entries there are at first, in all planes.
+        move: How the axes get into the order that they shall have in the end; None where they lie so. Planes, where
+            there are two, are an axis ahead of the others.
         shape: The shape that they have then.
         kept: What is kept of it.
-        side: Rows of the largest gate.
+        side: Rows of the largest gate, as loops take it.
         undone: The first window of those that a backward pass undoes, with transposed gates, rather than keep what each
             of them is given; they are given all that there is. None where there are none.
+        planes: 2 where the gates are complex: the real and the imaginary parts of the state, see
+            :mod:`adqc.engine.planes`; else 1.
 
     Attributes:
         size: How many entries the backward pass keeps.
@@ -88,19 +92,21 @@ class Windows:
     kept: tuple[int, ...]
     side: int
     undone: int | None = None
+    planes: int = 1
 
     size: int = field(init=False)
     widest: int = field(init=False)
 
     def __post_init__(self) -> None:
-        sizes = [own[2] * own[3] * own[4] for own in self.windows.values]
+        sizes = [self.planes * own[2] * own[3] * own[4] for own in self.windows.values]
         object.__setattr__(self, "size", sum(sizes[: self.undone]) if self.undone != 0 else sizes[-1])
-        object.__setattr__(self, "widest", max(own[2] * own[5] * own[4] for own in self.windows.values))
+        object.__setattr__(self, "widest", max(self.planes * own[2] * own[5] * own[4] for own in self.windows.values))
 
 
 def find_windows(
-    wiring: Wiring, layout: Layout, order: Sequence[int], *, zeros: bool = False, unitary: bool = False
-) -> Windows | None:
+    wiring: Wiring, layout: Layout, order: Sequence[int], *, zeros: bool = False, unitary: bool = False,
+    real: bool = True,
+) -> Windows | None:  # fmt: skip
     """The windows of all gates on a weight's state.
 
     Args:
@@ -109,21 +115,25 @@ def find_windows(
         order: The sites in the order in which the state holds them.
         zeros: Whether the state is |0…0>.
         unitary: Whether transposed gates undo the gates.
+        real: Whether the gates are real; of complex ones the state's real part is kept.
 
     Returns:
         The windows; None where :func:`lay_windows` finds none.
     """
     place = {site: at for at, site in enumerate(order)}
     gates = [tuple(place[site] for site in gate) for gate in wiring.gates]
-    move = find_move([layout.order[site] for site in order], range(wiring.sites))
+    ahead = [] if real else [PLANE]
+    move = find_move([*ahead, *(layout.order[site] for site in order)], [*ahead, *range(wiring.sites)])
     idle = [place[site] for site, own in enumerate(wiring.wires) if not own]
     there = idle if zeros else range(wiring.sites)
-    return lay_windows(gates, wiring.sites, there, {}, move, layout.padded, layout.shape, unitary=unitary)
+    shape, kept = (layout.padded, layout.shape) if real else ((2, *layout.padded), (1, *layout.shape))
+    planes = 1 + len(ahead)
+    return lay_windows(gates, wiring.sites, there, {}, move, shape, kept, unitary=unitary, planes=planes)
 
 
 def lay_windows(
     gates: Sequence[tuple[int, ...]], axes: int, there: Iterable[int], copies: Mapping[int, int],
-    move: Move | None, shape: tuple[int, ...], kept: tuple[int, ...], *, unitary: bool = False,
+    move: Move | None, shape: tuple[int, ...], kept: tuple[int, ...], *, unitary: bool = False, planes: int = 1,
 ) -> Windows | None:  # fmt: skip
     """The windows of gates on any axes of two values.
 
@@ -136,12 +146,14 @@ def lay_windows(
         shape: The same.
         kept: The same.
         unitary: As of :func:`find_windows`.
+        planes: As of :class:`Windows`.
 
     Returns:
         The windows; None where there is no gate, one on a single axis, one whose axes do not rise, one on more than two
         that are no neighbours, or two that lie too far apart, or where too much would be kept.
     """
-    if not gates or 2**axes > (MOST_UNDONE if unitary else MOST) or any(not _suits(gate) for gate in gates):
+    whole = planes * 2**axes
+    if not gates or whole > (MOST_UNDONE if unitary else MOST) or any(not _suits(gate) for gate in gates):
         return None
     # The last axis that each needs: its own, or one that its own are copies of.
     left = [(number, gate, max(gate[-1], *(copies.get(axis, 0) for axis in gate))) for number, gate in enumerate(gates)]
@@ -150,7 +162,7 @@ def lay_windows(
         return None
     wide = min(max(WIDEST - (WIDEST < axes <= FEW), widest), axes)
     alive = set(there)
-    begins = 2 ** len(alive)
+    begins = planes * 2 ** len(alive)
     laid: list[tuple[int, int, int]] = []
     windows: list[Window] = []
     sources: list[tuple[int, int]] = []
@@ -172,7 +184,7 @@ def lay_windows(
             2 ** len(alive.intersection(rows)), len(sources),
         )  # fmt: skip
         windows.append(window)
-        size += 2 ** len(met)
+        size += planes * 2 ** len(met)
         if size > MOST and not unitary:
             return None
         sources += _find_sources(rows, alive, copies)
@@ -189,7 +201,7 @@ def lay_windows(
             return None
     return Windows(
         Numbers(tuple(laid)), Numbers(tuple(windows)), Numbers(tuple(sources)), begins, move, shape, kept,
-        2 ** max(map(len, gates)), undone,
+        planes * 2 ** max(map(len, gates)), undone, planes,
     )  # fmt: skip
 
 
@@ -212,7 +224,7 @@ def split_windows(windows: Windows) -> tuple[Windows | None, NumpyArray, NumpyAr
     size = math.prod(windows.shape)
     first = Windows(
         Numbers(windows.gates.values[:begin]), Numbers(some), windows.sources, windows.begins, None, (size,), (size,),
-        windows.side,
+        windows.side, planes=windows.planes,
     )  # fmt: skip
     return first, gates[begin:], places
 
