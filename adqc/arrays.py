@@ -158,6 +158,20 @@ def silently() -> np.errstate:
     return np.errstate(all="ignore")
 
 
+def by_torch(function: Callable[[Tensor], Tensor], given: NumpyArray) -> tuple[NumpyArray, Pull]:
+    """A function of tensors on an array, and what makes the gradient of what it is given of that of its result."""
+    # Whoever calls it may have switched gradients off, as steps of autograd do.
+    with torch.inference_mode(False), torch.enable_grad():
+        own = torch.from_numpy(given.copy()).requires_grad_()
+        found = function(own)
+
+    def pull(grad: NumpyArray) -> NumpyArray:
+        (pulled,) = torch.autograd.grad(found, own, torch.from_numpy(grad), retain_graph=True, materialize_grads=True)
+        return as_array(pulled)
+
+    return as_array(found), pull
+
+
 def as_tensor(array: Array) -> Tensor:
     """The inverse of :func:`as_array`; a tensor stays one."""
     return array if isinstance(array, Tensor) else torch.from_numpy(array)

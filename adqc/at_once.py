@@ -36,7 +36,7 @@ from adqc.engine.gate_loops import multiply_out, run_halves, run_patches, run_wi
 from adqc.engine.join import Join, join_arrays
 from adqc.engine.materialise import Plan, make_plan
 from adqc.engine.patches import Patches
-from adqc.engine.planes import as_planes
+from adqc.engine.planes import as_planes, double_rows
 from adqc.engine.program import Program
 from adqc.engine.train import Train, narrow_train
 from adqc.engine.train_loops import is_looped, run_train
@@ -133,9 +133,10 @@ def make_part(wall: BrickWall, plan: Plan, tensors: tuple[Tensor, ...]) -> Part:
     head, tail = plan.head, plan.tail
     assert not isinstance(head, Program), "find_plan takes none with blocks"
     assert not isinstance(tail, Program), "find_plan takes none with blocks"
-    # Loops join what they have made.
-    joined, join = (plan.join, None) if isinstance(head, Patches) else (None, plan.join)
-    ending = partial(_join, join=join, tail=tail, shape=shape)
+    # Loops join what they have made, but for a complex state.
+    doubled = not wall.family.real and tail is not None
+    joined, join = (plan.join, None) if isinstance(head, Patches) and not doubled else (None, plan.join)
+    ending = partial(_join, join=join, tail=tail, shape=shape, doubled=doubled)
     make = partial(make_circuit, wall, head, plan.first, ending, peeled=plan.peeled, join=joined)
     return Part(make, in_steps, tensors)
 
@@ -158,9 +159,10 @@ def find_program(
     if not _is_small(wall, gates, scale, state):
         return None
     # Complex gates go in loops only.
-    plans = (chain.patches, chain.program if wall.family.real else None)
-    plans = [plan for plan in plans if plan is not None and _fits(plan, gates, state)]
-    return plans[0] if plans else None
+    for plan in (chain.patches, chain.program if wall.family.real else None):
+        if plan is not None and _fits(plan, gates, state):
+            return plan
+    return None
 
 
 def list_tensors(gates: Tensor, scale: Tensor, state: Tensor | None) -> tuple[Tensor, ...]:
@@ -211,8 +213,9 @@ def _join(
     join: Join | None,
     tail: Windows | None,
     shape: tuple[int, ...],
+    doubled: bool,
 ) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
-    found, pull_pieces_of = (pieces[0], None) if join is None else join_arrays(*as_halves(pieces), join)
+    found, pull_pieces_of = (pieces[0], None) if join is None else _join_halves(pieces, join, doubled)
     # Not the pieces, as one may be a whole state that nobody needs behind the gates on it.
     shapes = [piece.shape for piece in pieces]
     pull_tail = None
@@ -229,6 +232,22 @@ def _join(
         return [one.reshape(size) for one, size in zip(pull_pieces_of(grad), shapes, strict=True)], own
 
     return (found.reshape(shape),), pull
+
+
+def _join_halves(
+    pieces: Many, join: Join, doubled: bool
+) -> tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]:
+    left, right = as_halves(pieces)
+    if not doubled:
+        return join_arrays(left, right, join)
+    rows, pull_rows = double_rows(left)
+    found, pull_found = join_arrays(rows, right, join)
+
+    def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
+        first, second = pull_found(grad)
+        return pull_rows(first), second
+
+    return found, pull
 
 
 def _cut(pieces: Many, gates: NumpyArray, *, chain: Chain) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
@@ -310,9 +329,7 @@ def _fill_up(matrices: NumpyArray, pull: Pull, every: int) -> tuple[NumpyArray, 
     return spread_columns(matrices, every), lambda grad: pull(grad[..., ::every])
 
 
-def _part_planes(
-    matrices: NumpyArray, pull: Pull, plan: Columns | Train | Patches | None
-) -> tuple[NumpyArray, Pull]:
+def _part_planes(matrices: NumpyArray, pull: Pull, plan: Columns | Train | Patches | None) -> tuple[NumpyArray, Pull]:
     """Real gates in the place of complex ones."""
     gates, pull_gates = as_planes(matrices, plan.patches[-1].gates.values if isinstance(plan, Patches) else ())
     return gates, lambda grad: pull(pull_gates(grad))

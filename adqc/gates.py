@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from adqc.arrays import NumpyArray, Pull
+from adqc.arrays import NumpyArray, Pull, by_torch
 from adqc.cartan import cartan_arrays, cartan_matrices
 from adqc.cartan_su4 import cartan_su4_arrays
 from adqc.orthogonal import complete, orthogonal_matrices, orthogonal_operations, orthogonal_start, stored_arrays
@@ -53,8 +54,9 @@ class GateFamily:
             wires, which hold |0>, let through; the other columns, and the gate's, are zero.
 
     Attributes:
-        arrays: ``matrices`` on a numpy array, and what makes the parameters' gradient of the gates'; None where torch
-            does that. Where a family has ``columns``, of stored entries, see :func:`adqc.orthogonal.stored_arrays`.
+        arrays: ``matrices`` on a numpy array, and what makes the parameters' gradient of the gates'. Where a family has
+            ``columns``, of stored entries, see :func:`adqc.orthogonal.stored_arrays`; None for others than the built-in
+            ones.
     """
 
     name: str
@@ -74,7 +76,8 @@ class GateFamily:
 
     def __post_init__(self) -> None:
         # No property: small circuits take as long as calls do. By identity, as what users bring need have no hash.
-        object.__setattr__(self, "arrays", next((own for made, own in _ARRAYS if self.matrices is made), None))
+        other = None if self.columns else partial(by_torch, self.matrices)
+        object.__setattr__(self, "arrays", next((own for made, own in _ARRAYS if self.matrices is made), other))
 
     def stored(self, fresh: Sequence[bool]) -> tuple[int, ...]:
         """The parameters that a gate with these fresh wires stores."""

@@ -56,9 +56,7 @@ def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool 
     if wall.config.axes is not None or wall.config.frequencies is not None:
         return None
     training = _trains(wall) if training is None else training
-    return _cheaper_chain(
-        wall.shape, wall.wiring, wall.layout, *_loops(wall), rounded, use, kept, training
-    )
+    return _cheaper_chain(wall.shape, wall.wiring, wall.layout, *_loops(wall), rounded, use, kept, training)
 
 
 def round_batch(batch: int) -> int:

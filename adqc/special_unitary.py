@@ -22,7 +22,9 @@ def su4_arrays(params: NumpyArray) -> tuple[NumpyArray, Pull]:
     """
     # In double precision throughout, as the gates are few.
     words = _WORDS.reshape(15, 16)
-    values, vectors = np.linalg.eigh((params @ words).reshape(-1, 4, 4))
+    values, vectors = np.linalg.eigh((np.where(np.isfinite(params), params, 0) @ words).reshape(-1, 4, 4))
+    # There are no eigenvectors of what is not finite, and no gate.
+    values += (0 * params).sum(1, keepdims=True)
     turned = vectors.conj().swapaxes(1, 2)
     gates = (vectors * np.exp(1j * values)[:, None]) @ turned
 
@@ -32,7 +34,7 @@ def su4_arrays(params: NumpyArray) -> tuple[NumpyArray, Pull]:
         mean, half = (values[:, :, None] + values[:, None]) / 2, (values[:, :, None] - values[:, None]) / 2
         slopes = 1j * np.exp(1j * mean) * np.sinc(half / np.pi)
         inner = turned @ grad @ vectors * slopes.conj()
-        pulled = (vectors @ inner @ turned).reshape(-1, 16) @ words.conj().T
+        pulled: NumpyArray = (vectors @ inner @ turned).reshape(-1, 16) @ words.conj().T
         return pulled.real.astype(params.dtype)
 
     return gates.astype(np.result_type(params.dtype, np.complex64)), pull

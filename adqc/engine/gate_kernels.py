@@ -13,9 +13,7 @@ from adqc.vectors import fill, load, store, times_plus, total
 
 
 @compiled
-def apply_gate_(
-    gate: Any, turned: bool, tile: Any, found: Any, inner: int, far: int, wide: int, planes: int
-) -> None:
+def apply_gate_(gate: Any, turned: bool, tile: Any, found: Any, inner: int, far: int, wide: int, planes: int) -> None:
     """What a gate makes of a tile.
 
     Args:

@@ -63,12 +63,13 @@ class Join:
     in_loops: float
 
 
-def make_join(pieces: Sequence[Piece], layout: Layout | None = None) -> Join:
+def make_join(pieces: Sequence[Piece], layout: Layout | None = None, *, planes: int = 1) -> Join:
     """The join whose move keeps the longest runs together.
 
     Args:
         pieces: Two halves, their outputs in the order of the bits.
         layout: What they make; None for a state, the bits of which lie in the order of the sites.
+        planes: How many planes the state has, see :mod:`adqc.engine.planes`.
     """
     leading = [{} if layout is None else _find_leading(piece, layout) for piece in pieces]
     halves = [_find_labels(piece, layout, axes) for piece, axes in zip(pieces, leading, strict=True)]
@@ -79,7 +80,7 @@ def make_join(pieces: Sequence[Piece], layout: Layout | None = None) -> Join:
         labels = halves[1] + halves[0] if swapped else halves[0] + halves[1]
         found.append((swapped, find_move(labels, sorted(labels), sizes=sizes)))
     swapped, move = max(found, key=lambda pair: math.inf if pair[1] is None else pair[1].run)
-    bond = pieces[0].shape[2]
+    left, bond = planes * left, pieces[0].shape[2]
     in_blocks = move is not None and _is_large(move, bond)
     seconds = cost.product(left, bond, right)
     if move is not None:
@@ -98,9 +99,10 @@ def make_join(pieces: Sequence[Piece], layout: Layout | None = None) -> Join:
     return Join(crops, swapped, move, in_blocks, shape, kept, seconds, in_loops)
 
 
-def join_as_they_lie(pieces: Sequence[Piece]) -> Join:
-    """The join that leaves the product's bits where they are."""
+def join_as_they_lie(pieces: Sequence[Piece], *, planes: int = 1) -> Join:
+    """The join that leaves the product's bits where they are; of so many planes."""
     (_, left, bond), (_, right, _) = (piece.shape for piece in pieces)
+    left = planes * left
     shape = (left * right,)
     seconds = cost.product(left, bond, right)
     in_loops = cost.placed(left, bond, right) if bond <= MOST_BONDS else seconds

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ from adqc.geometry import Layout, Wiring
 # Layers at which a deep circuit may go over from halves to the whole state; more of them would only cost time.
 SWITCHES = (4, 8)
 # What complex gates cost without loops, for each second of real ones.
-COMPLEX = 2
+COMPLEX = 2.5
 
 
 @dataclass(frozen=True)
@@ -84,27 +84,42 @@ def make_plan(
 def _make_plan(
     wiring: Wiring, layout: Layout, route: str, in_loops: bool, zeros: bool, unitary: bool, real: bool
 ) -> Plan:
-    depth = len(wiring.layers)
+    depth, flags = len(wiring.layers), _Flags(in_loops, zeros, unitary, real)
     route = "auto" if route == "matrix-free" else route
     lasts = {"fused": [0], "halves": [depth]}.get(route) or sorted(
         {0, depth, *(last for last in SWITCHES if last < depth)}
     )
-    looped = [] if real else [plan for last in lasts for plan in _complex_plans(wiring, layout, last, zeros, unitary)]
-    plans = [plan for last in lasts for plan in _plans(wiring, layout, last, in_loops and real, zeros, unitary)]
-    if not plans:
-        # One site, or one gate over all sites, cannot be cut.
-        plans = _plans(wiring, layout, 0, in_loops and real, zeros, unitary)
+    plans = _list_plans(wiring, layout, lasts, flags)
     if not real:
-        plans = [*looped, *(replace(plan, seconds=COMPLEX * plan.seconds) for plan in plans)]
+        slower = _list_plans(wiring, layout, lasts, _Flags(False, zeros, unitary, False))
+        plans += [replace(plan, seconds=COMPLEX * plan.seconds) for plan in slower]
     return min(plans, key=lambda plan: plan.seconds)
 
 
-def _plans(
-    wiring: Wiring, layout: Layout, last: int, in_loops: bool, zeros: bool = True, unitary: bool = False
-) -> list[Plan]:
+class _Flags(NamedTuple):
+    """As of :func:`make_plan`."""
+
+    in_loops: bool
+    zeros: bool
+    unitary: bool
+    real: bool
+
+    @property
+    def planes(self) -> int:
+        """In how many planes loops take the gates."""
+        return 2 if self.in_loops and not self.real else 1
+
+
+def _list_plans(wiring: Wiring, layout: Layout, lasts: Sequence[int], flags: _Flags) -> list[Plan]:
+    plans = [plan for last in lasts for plan in _plans(wiring, layout, last, flags)]
+    # One site, or one gate over all sites, cannot be cut.
+    return plans or _plans(wiring, layout, 0, flags)
+
+
+def _plans(wiring: Wiring, layout: Layout, last: int, flags: _Flags) -> list[Plan]:
     """Plans whose heads are the layers up to the last one, but for what is peeled off them."""
     if not last:
-        tails = _tails(wiring, layout, None, FUSIONS, in_loops, zeros, unitary)
+        tails = _tails(wiring, layout, None, FUSIONS, flags)
         return [Plan(None, tail, 0, (), None, _tail_cost(tail)) for tail in tails]
     depth, early = len(wiring.layers), shorten(wiring, 0, last)
     # Of a deep circuit the halves are hardly ever taken alone, and their programs are long to plan.
@@ -112,49 +127,30 @@ def _plans(
     # Wider than this a half would be larger than the state.
     most = max(wiring.sites, 8) + 2
     splits = [split for split in splits if split.bonds[0] + max(map(len, split.sites)) <= most]
-    plans = [plan for split in splits for plan in _peeled_plans(wiring, layout, early, split, in_loops, zeros, unitary)]
+    plans = [plan for split in splits for plan in _peeled_plans(wiring, layout, early, split, flags)]
     ranks: Sequence[int] = layout.order if last == depth else range(wiring.sites)
-    programs: list[Program | Columns | Train | Patches] = [
-        program for split in splits for program in find_programs(early, split, ranks=ranks)
-    ]
-    if in_loops and zeros:
-        patches = [make_patches(early, split, ranks=ranks) for split in splits]
+    programs: list[Program | Columns | Train | Patches] = []
+    if flags.planes == 1:
+        programs += [program for split in splits for program in find_programs(early, split, ranks=ranks)]
+    if flags.in_loops and flags.zeros:
+        patches = [make_patches(early, split, ranks=ranks, real=flags.real) for split in splits]
         programs += [own for own in patches if own is not None]
     if not programs:
         return plans
-    heads = [(program, make_join(program.pieces, layout if last == depth else None)) for program in programs]
-    costs = [cost.program_cost(head) + (join.in_loops if in_loops else join.seconds) for head, join in heads]
+    if last == depth:
+        heads = [(program, make_join(program.pieces, layout)) for program in programs]
+    else:
+        heads = [(program, make_join(program.pieces, planes=flags.planes)) for program in programs]
+    costs = [cost.program_cost(head) + (join.in_loops if flags.in_loops else join.seconds) for head, join in heads]
     seconds, (head, join) = min(zip(costs, heads, strict=True), key=lambda pair: pair[0])
     first = len(early.gates)
     if last == depth:
         return [*plans, Plan(head, None, first, (), join, seconds)]
-    tails = _tails(shorten(wiring, last, depth), layout, range(wiring.sites), FUSIONS, in_loops, zeros, unitary)
+    tails = _tails(shorten(wiring, last, depth), layout, range(wiring.sites), FUSIONS, flags)
     return [*plans, *(Plan(head, tail, first, (), join, seconds + _tail_cost(tail)) for tail in tails)]
 
 
-def _complex_plans(wiring: Wiring, layout: Layout, last: int, zeros: bool, unitary: bool) -> list[Plan]:
-    """Plans for complex gates in loops: all of them on the whole state, or in two halves."""
-    if not zeros:
-        return []
-    if not last:
-        sites = range(wiring.sites)
-        windows = find_windows(wiring, layout, sites, zeros=True, unitary=unitary, real=False)
-        return [] if windows is None else [Plan(None, windows, 0, (), None, cost.windows_cost(windows))]
-    found: list[Plan] = []
-    if last < len(wiring.layers):
-        return found
-    for split in halves(wiring):
-        patches = make_patches(wiring, split, ranks=layout.order, real=False)
-        if patches is not None:
-            join = make_join(patches.pieces, layout)
-            seconds = cost.program_cost(patches) + join.in_loops
-            found.append(Plan(patches, None, len(wiring.gates), (), join, seconds))
-    return found
-
-
-def _peeled_plans(
-    wiring: Wiring, layout: Layout, early: Wiring, split: Split, in_loops: bool, zeros: bool, unitary: bool
-) -> list[Plan]:
+def _peeled_plans(wiring: Wiring, layout: Layout, early: Wiring, split: Split, flags: _Flags) -> list[Plan]:
     """Plans whose heads leave gates in the middle to their tails, see :mod:`adqc.engine.peel`."""
     peeled, first = find_peel(early, split), len(early.gates)
     if not peeled:
@@ -165,39 +161,35 @@ def _peeled_plans(
     alone = len(behind) == len(peeled)
     # With gates on all sites behind it the state's sites lie in their order.
     ranks = place(layout.order, late, border) if alone else range(wiring.sites)
-    made: list[Columns | Patches | None] = [
-        make_columns(early, (border,), ranks=ranks, sliced=sliced, peeled=peeled) for sliced in (False, True)
-    ]
-    if in_loops and zeros:
-        made.append(peel_patches(early, peeled, border, ranks=ranks))
+    made: list[Columns | Patches | None] = []
+    if flags.planes == 1:
+        made += [make_columns(early, (border,), ranks=ranks, sliced=sliced, peeled=peeled) for sliced in (False, True)]
+    if flags.in_loops and flags.zeros:
+        made.append(peel_patches(early, peeled, border, ranks=ranks, real=flags.real))
     heads = [head for head in made if head is not None]
     if not heads:
         return []
     head = min(heads, key=cost.program_cost)
-    join = join_as_they_lie(head.pieces)
+    join = join_as_they_lie(head.pieces, planes=flags.planes)
     order = [site for piece in head.pieces for site in piece.sites]
-    tails = _tails(late, layout, order, FUSIONS[:1] if alone else FUSIONS, in_loops, zeros, unitary)
+    tails = _tails(late, layout, order, FUSIONS[:1] if alone else FUSIONS, flags)
     # A tail that is there anyway needs the state, too.
-    seconds = cost.program_cost(head) + (join.in_loops if in_loops else join.seconds)
-    seconds += cost.another(2**wiring.sites) if alone else 0.0
+    seconds = cost.program_cost(head) + (join.in_loops if flags.in_loops else join.seconds)
+    seconds += cost.another(flags.planes * 2**wiring.sites) if alone else 0.0
     return [Plan(head, tail, first, peeled, join, seconds + _tail_cost(tail)) for tail in tails]
 
 
 def _tails(
-    late: Wiring,
-    layout: Layout,
-    order: Sequence[int] | None,
-    fusions: Sequence[Fusion],
-    in_loops: bool,
-    zeros: bool,
-    unitary: bool,
+    late: Wiring, layout: Layout, order: Sequence[int] | None, fusions: Sequence[Fusion], flags: _Flags
 ) -> Sequence[Program | Windows]:
     """The ways to apply gates to a state that holds the sites in this order; None where it is |0…0>."""
-    if in_loops:
-        sites = range(late.sites) if order is None else order
-        windows = find_windows(late, layout, sites, zeros=zeros and order is None, unitary=unitary)
+    if flags.in_loops:
+        sites, zeros = range(late.sites) if order is None else order, flags.zeros and order is None
+        windows = find_windows(late, layout, sites, zeros=zeros, unitary=flags.unitary, real=flags.real)
         if windows is not None:
             return [windows]
+        if flags.planes > 1:
+            return []
     return [make_program(late, whole(late), fusion, ranks=layout.order, running=order) for fusion in fusions]
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from adqc.arrays import Numbers
-from adqc.engine.planes import PLANES
 from adqc.engine.pieces import Piece, Wire, finish
+from adqc.engine.planes import PLANES
 from adqc.engine.split import Split, cut
 from adqc.engine.windows import Windows, lay_windows
 from adqc.geometry import Wiring
@@ -72,7 +72,9 @@ def make_patches(wiring: Wiring, split: Split, *, ranks: Sequence[int], real: bo
     return Patches(*map(tuple, zip(*made, strict=True))) if len(made) == len(found) else None
 
 
-def peel_patches(wiring: Wiring, peeled: Sequence[int], border: int, *, ranks: Sequence[int]) -> Patches | None:
+def peel_patches(
+    wiring: Wiring, peeled: Sequence[int], border: int, *, ranks: Sequence[int], real: bool = True
+) -> Patches | None:
     """The two patches of a circuit without some of its gates, see :mod:`adqc.engine.peel`.
 
     Args:
@@ -80,6 +82,7 @@ def peel_patches(wiring: Wiring, peeled: Sequence[int], border: int, *, ranks: S
         peeled: The gates that are left out.
         border: The first site of the second one.
         ranks: As for :func:`make_patches`; None as there.
+        real: The same.
     """
     left = [gate for gate in range(len(wiring.gates)) if gate not in peeled]
     layers = [0] * len(wiring.layers)
@@ -87,7 +90,7 @@ def peel_patches(wiring: Wiring, peeled: Sequence[int], border: int, *, ranks: S
         layers[wiring.layer_of[gate]] += 1
     rest = Wiring(wiring.sites, tuple(wiring.gates[gate] for gate in left), tuple(layers))
     split = cut(rest, (border,))
-    made = None if split is None else make_patches(rest, split, ranks=ranks)
+    made = None if split is None else make_patches(rest, split, ranks=ranks, real=real)
     if made is None:
         return None
     patches = (

@@ -45,6 +45,25 @@ def as_planes(gates: NumpyArray, conjugated: Sequence[int] = ()) -> tuple[NumpyA
     return found.reshape(count, 2 * size, 2 * size), pull
 
 
+def double_rows(left: NumpyArray) -> tuple[NumpyArray, Pull]:
+    """The first of two pieces as what makes both planes of their product, (sites, planes · bonds) -> (planes · sites,
+    planes · bonds), and what makes its gradient of that one's."""
+    sites, bonds = left.shape
+    parts = left.reshape(sites, 2, -1)
+    found = np.empty((2, *parts.shape), left.dtype)
+    found[0] = parts
+    # Im(l r) = Im l Re r* - Re l Im r*
+    found[1, :, 0] = parts[:, 1]
+    found[1, :, 1] = -parts[:, 0]
+
+    def pull(grad: NumpyArray) -> NumpyArray:
+        own = grad.reshape(found.shape)
+        pulled = np.stack([own[0, :, 0] - own[1, :, 1], own[0, :, 1] + own[1, :, 0]], axis=1)
+        return pulled.reshape(left.shape)
+
+    return found.reshape(2 * sites, bonds), pull
+
+
 def open_planes(piece: NumpyArray) -> tuple[NumpyArray, Pull]:
     """A piece between others, (planes · left bonds, sites, right bonds), with planes on both sides: (planes · left
     bonds, sites, planes · right bonds), and what makes its gradient of that one's."""
