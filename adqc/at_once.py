@@ -31,8 +31,7 @@ from adqc.engine.apply import as_matrices, pull_pieces
 from adqc.engine.chain import Chain
 from adqc.engine.columns import Columns
 from adqc.engine.contract import as_halves, contract_arrays
-from adqc.engine.evolve import KEEP
-from adqc.engine.gate_loops import multiply_out, run_halves, run_patches, run_windows
+from adqc.engine.gate_loops import multiply_out, run_again, run_halves, run_patches, run_windows
 from adqc.engine.join import Join, join_arrays
 from adqc.engine.materialise import Plan, make_plan
 from adqc.engine.patches import Patches
@@ -48,6 +47,8 @@ from adqc.orthogonal import spread_columns
 if TYPE_CHECKING:
     from adqc.brickwall import BrickWall
 
+# Pieces are few where so many times their entries lie beside them.
+FEW = 8
 ROUTES = ("auto", "halves", "fused", "matrix-free")
 
 Many = Sequence[NumpyArray]
@@ -110,9 +111,10 @@ def find_plan(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: 
     plan = make_plan(wall.wiring, wall.layout, route, in_loops=True, zeros=state is None, unitary=unitary, real=real)
     if not (real or isinstance(plan.head, Patches) or isinstance(plan.tail, Windows)):
         return None
-    if (plan.join is not None and plan.join.in_blocks) or not _fits(plan.head, gates, state):
+    if plan.tail is not None and (is_kept_elsewhere() or not isinstance(plan.tail, Windows)):
         return None
-    if plan.tail is not None and not (isinstance(plan.tail, Windows) and _keeps_little(plan.tail, gates)):
+    beside = 0 if plan.tail is None else plan.tail.size
+    if (plan.join is not None and plan.join.in_blocks) or not _fits(plan.head, gates, state, beside):
         return None
     check_memory(wall.layout, gates)
     return plan
@@ -180,21 +182,19 @@ def run_parts(parts: Sequence[Part]) -> Sequence[Tensor]:
     return [torch.from_numpy(own) for found in made for own in found]
 
 
-def _fits(plan: object, gates: Tensor, state: Tensor | None) -> TypeGuard[Columns | Train | Patches | None]:
+def _fits(
+    plan: object, gates: Tensor, state: Tensor | None, beside: int = 0
+) -> TypeGuard[Columns | Train | Patches | None]:
+    """Whether such pieces, with so many entries kept beside them, are better made of arrays."""
     if plan is None:
         return True
     if isinstance(plan, Patches):
-        return state is None and _keeps_little(plan, gates)
+        # Of whole states so much is kept that whoever wants it elsewhere shall have it.
+        return state is None and not is_kept_elsewhere()
     # Only columns take a product state as it is.
-    return (isinstance(plan, Columns) or (isinstance(plan, Train) and state is None)) and is_soon_multiplied(
-        gates, plan.size
-    )
-
-
-def _keeps_little(loops: Windows | Patches, gates: Tensor) -> bool:
-    # Of whole states so much is kept that whoever wants it elsewhere shall have it. Of what is undone none keeps less.
-    undone = isinstance(loops, Windows) and loops.undone is not None
-    return (undone or loops.size * gates.element_size() <= KEEP) and not is_kept_elsewhere()
+    if not isinstance(plan, Columns | Train) or (isinstance(plan, Train) and state is not None):
+        return False
+    return is_soon_multiplied(gates, 0 if FEW * plan.size < beside else plan.size)
 
 
 def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor, state: Tensor | None) -> bool:
@@ -220,7 +220,7 @@ def _join(
     shapes = [piece.shape for piece in pieces]
     pull_tail = None
     if tail is not None:
-        run = run_windows if tail.undone is None else run_undone
+        run = run_undone if tail.undone is not None else run_again if tail.kept_at else run_windows
         found, pull_tail = run(found.reshape(-1), gates, tail)
 
     def pull(grads: Many) -> tuple[Many, NumpyArray]:

@@ -1,6 +1,6 @@
 """Does the cost model pick the fastest way? A grid of layers, each way measured.
 
-    python -m benchmarks.grid [--points 120] [--threads 2] [--out benchmarks/results/grid.json]
+    python -m benchmarks.grid [--points 120] [--gate cartan] [--threads 2] [--out benchmarks/results/grid.json]
 
 Sizes 2^6 to 2^13 a side, batch 1 to 4096, depth 1 to 16, both layouts, both wirings, training and inference; the points
 are drawn from the whole grid with a fixed seed. A choice counts as right where it is the fastest or within 1.3 of it.
@@ -37,13 +37,14 @@ def main() -> None:
     """Measure, print how often the choice was right, write the JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.grid", description="Check the cost model's choices.")
     parser.add_argument("--points", type=int, default=120)
+    parser.add_argument("--gate", choices=("cartan", "so4", "cartan-su4", "su4", "free"), default="cartan")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/grid.json"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rows = []
     for size, batch, depth, layout, wiring in random.Random(0).sample(points(), options.points):
-        config = adqc.Circuit(depth=depth, layout=layout, wiring=wiring)
+        config = adqc.Circuit(depth=depth, gate=options.gate, layout=layout, wiring=wiring)
         layer = adqc.nn.Linear(size, size, circuit=config, generator=torch.Generator().manual_seed(0))
         planned = adqc.explain(layer, batch, measure=False)
         if max(way.predicted for way in planned.ways) > LONGEST:

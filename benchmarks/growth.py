@@ -75,10 +75,10 @@ def _series(plot: str, points: Iterable[Point], setup: Setup) -> list[Series]:
     return [Series(plot, name, *zip(*pairs, strict=True)) for name, pairs in found.items()]
 
 
-def _wall(sites: int, depth: int, setup: Setup) -> adqc.BrickWall:
+def _wall(sites: int, depth: int, setup: Setup, gate: str = "cartan") -> adqc.BrickWall:
     shape = (2 ** (sites // 2), 2 ** (sites - sites // 2))
     generator = torch.Generator().manual_seed(0)
-    return adqc.BrickWall(shape, adqc.Circuit(depth=depth), generator=generator, device=setup.device)
+    return adqc.BrickWall(shape, adqc.Circuit(depth=depth, gate=gate), generator=generator, device=setup.device)
 
 
 def _by_qubits(setup: Setup) -> Iterator[Point]:
@@ -94,10 +94,10 @@ def _by_qubits(setup: Setup) -> Iterator[Point]:
 
 def _by_depth(setup: Setup) -> Iterator[Point]:
     for depth in (2, 4) if setup.small else (2, 4, 8, 16, 32, 64):
-        wall = _wall(8 if setup.small else 20, depth, setup)
-        makers = {"adqc": lambda wall=wall: weight_step(wall)}
+        walls = {gate: _wall(8 if setup.small else 20, depth, setup, gate) for gate in ("cartan", "cartan-su4", "free")}
+        makers = {f"adqc, {gate}": lambda wall=wall: weight_step(wall) for gate, wall in walls.items()}
         if depth <= MOST_DEPTH:
-            makers["gate by gate"] = lambda wall=wall: weight_step(wall, "gates")
+            makers["gate by gate, cartan"] = lambda wall=walls["cartan"]: weight_step(wall, "gates")
         yield depth, makers
 
 

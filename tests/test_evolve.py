@@ -9,7 +9,7 @@ import torch
 from route_suite import TWO_QUBIT, Case, joined, make_wall
 
 import adqc
-from adqc import at_once
+from adqc import brickwall
 from adqc.engine import evolve, materialise
 from adqc.engine.evolve import run_program
 from adqc.engine.fusion import Fusion, fuse
@@ -162,7 +162,7 @@ def test_halves_below_a_large_state_are_computed_again(gate, monkeypatch):
     wall = make_wall(Case(gate, "brick-wall", "interleaved", 9, (16, 20)))
     plan = materialise._plans(wall.wiring, wall.layout, 4, materialise._Flags(False, True, False, wall.family.real))[0]
     monkeypatch.setattr(materialise, "make_plan", lambda *args: plan)
-    monkeypatch.setattr(at_once, "KEEP", 0)
+    monkeypatch.setattr(brickwall, "build_at_once", lambda *_: None)
     seed, parameters = torch.randn(16, 20, dtype=torch.float64), list(wall.parameters())
     results = []
     for route in ("auto", "gates"):

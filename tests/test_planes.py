@@ -11,7 +11,7 @@ from test_patches import multiply_out
 from test_undone import DEEP
 
 from adqc.engine import windows
-from adqc.engine.gate_loops import run_patches, run_windows
+from adqc.engine.gate_loops import run_again, run_patches, run_windows
 from adqc.engine.patches import make_patches
 from adqc.engine.planes import as_planes, double_rows, open_planes
 from adqc.engine.split import cut
@@ -83,11 +83,11 @@ def test_states_that_grow_are_the_oracles(team, monkeypatch, shape, wiring, orde
     factor, gates = draw(1), draw_gates(wiring)
     inputs = [torch.from_numpy(array.copy()).requires_grad_() for array in (factor, gates)]
     laid = find_windows(wiring, weights, range(wiring.sites), zeros=True, unitary=undone, real=False)
-    if laid is None:
-        assert undone, "all gates are in windows that make the state"
-        return
     planes, pull_gates = as_planes(gates)
-    found, pull = (run_undone if undone else run_windows)(factor, planes, laid)
+    # Windows that make the state are not undone.
+    assert undone == bool(laid.kept_at or laid.undone is not None)
+    run = run_again if laid.kept_at else run_undone if undone else run_windows
+    found, pull = run(factor, planes, laid)
     start = inputs[0] * zero_state(wiring.sites, inputs[1])
     assert_complex_oracles(found, pull, pull_gates, follow(start, inputs[1], wiring, weights), inputs)
 

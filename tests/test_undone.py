@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from test_gate_loops import CASES, assert_oracles, draw, draw_gates, follow
 import adqc
 from adqc.at_once import find_plan
 from adqc.engine import windows
-from adqc.engine.gate_loops import run_windows
+from adqc.engine.gate_loops import run_again, run_windows
 from adqc.engine.statevector import zero_state
 from adqc.engine.undone import run_undone
 from adqc.engine.windows import find_windows
@@ -59,13 +60,28 @@ def test_a_state_that_grows_first_is_kept_until_it_is_whole(team, none_kept, sha
     factor, gates = draw(1), draw_gates(wiring)
     inputs = [torch.from_numpy(array.copy()).requires_grad_() for array in (factor, gates)]
     laid = find_windows(wiring, weights, range(wiring.sites), zeros=True, unitary=True)
-    assert laid is None or laid.undone > 0
-    if laid is None:
+    assert laid.undone is None or laid.undone > 0
+    if laid.undone is None:
         assert wiring.sites <= windows.WIDEST, "all gates are in a window that makes the state"
         return
     found, pull = run_undone(factor, gates, laid)
     start = inputs[0] * zero_state(wiring.sites, inputs[0])
     assert_oracles(found, pull, follow(start, inputs[1], wiring, weights), inputs)
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+@pytest.mark.parametrize(("shape", "wiring", "order"), [*CASES, *DEEP], ids=[str(own[0]) for own in (*CASES, *DEEP)])
+def test_what_is_made_again_is_the_oracles(team, none_kept, shape, wiring, order, zeros):
+    weights = layout(shape, order)
+    # No gate has an inverse of any use.
+    start, gates = draw(1 if zeros else 2**wiring.sites), draw(*draw_gates(wiring).shape)
+    gates /= 2 * np.sqrt(len(gates[0]))
+    inputs = [torch.from_numpy(array.copy()).requires_grad_() for array in (start, gates)]
+    laid = find_windows(wiring, weights, range(wiring.sites), zeros=zeros)
+    assert laid.kept_at[0] == 0
+    found, pull = run_again(start, gates, laid)
+    state = inputs[0] * zero_state(wiring.sites, inputs[0]) if zeros else inputs[0]
+    assert_oracles(found, pull, follow(state, inputs[1], wiring, weights), inputs)
 
 
 def test_single_precision_is_as_good_as_what_is_kept(team, monkeypatch):
@@ -86,19 +102,20 @@ def test_single_precision_is_as_good_as_what_is_kept(team, monkeypatch):
 def test_only_what_transposed_gates_undo_goes_without_what_is_kept(monkeypatch):
     wiring, weights = brick_wall(16, 12), layout((256, 256))
     monkeypatch.setattr(windows, "MOST", 2**16)
-    assert find_windows(wiring, weights, range(16)) is None
+    assert find_windows(wiring, weights, range(16)).undone is None
     assert find_windows(wiring, weights, range(16), unitary=True).undone == 0
-    monkeypatch.setattr(windows, "MOST_UNDONE", 2**16 - 1)
+    monkeypatch.setattr(windows, "LARGEST", 2**16 - 1)
     assert find_windows(wiring, weights, range(16), unitary=True) is None
     monkeypatch.undo()
     assert find_windows(wiring, weights, range(16), unitary=True).undone is None
     for gate, undone in (("cartan", True), ("o8", True), ("free", False)):
-        depth = 3 if gate == "o8" else 48
+        depth = 12 if gate == "o8" else 48
         wall = adqc.BrickWall((512, 512), adqc.Circuit(depth=depth, gate=gate, route="fused"))
         monkeypatch.setattr(windows, "MOST", 2**19)
         adqc.engine.materialise._make_plan.cache_clear()
-        plan = find_plan(wall, wall.gates, wall.scale, "fused")
-        assert (plan is not None) == (undone and wall.every == 1)
+        plan = find_plan(wall, wall.gates, wall.scale, "fused", wall.state)
+        assert (plan.tail.undone is not None) == (undone and wall.every == 1)
+        assert bool(plan.tail.kept_at) != (plan.tail.undone is not None)
         monkeypatch.undo()
         adqc.engine.materialise._make_plan.cache_clear()
 
@@ -119,6 +136,26 @@ def test_a_deep_circuit_keeps_few_states():
     # lies, and the state that is undone.
     assert kept < 3.1 * state
     assert most < 5.2 * state
+
+
+def test_a_deep_circuit_of_free_gates_keeps_a_root_of_its_states():
+    wall = adqc.BrickWall((1024, 1024), adqc.Circuit(depth=48, gate="free"))
+    state = 2**20 * 4
+    tail = find_plan(wall, wall.gates, wall.scale, "auto", wall.state).tail
+    count, parts = len(tail.windows.values), len(tail.kept_at)
+    assert count > 3 * parts
+    wall().sum().backward()
+    tracemalloc.start()
+    weight = wall()
+    kept = tracemalloc.get_traced_memory()[0]
+    weight.sum().backward()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The weight, what some windows were given, and what those of one stretch are; then of two stretches, and gradients.
+    longest = max(b - a for a, b in pairwise((*tail.kept_at, count)))
+    assert kept < (parts + longest + 1.1) * state
+    assert most < (parts + 2 * longest + 4.1) * state
+    assert most < 0.8 * count * state
 
 
 def test_what_halves_have_made_is_not_kept_behind_them(monkeypatch):

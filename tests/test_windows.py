@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from adqc.engine.windows import WIDEST, find_windows, lay_windows
+from adqc.engine.windows import WIDEST, find_windows, lay_windows, split_kept
 from adqc.geometry import Wiring, brick_wall, layout, staircase
 
 
@@ -101,12 +103,31 @@ def test_axes_too_far_apart_have_no_window():
     assert lay_windows([(0, 1)], WIDEST + 1, [0], {1: WIDEST}, None, (1,), (1,)) is None
 
 
-def test_what_would_keep_too_much_has_none(monkeypatch):
+def test_where_much_would_be_kept_it_is_that_of_few_windows(monkeypatch):
     wiring, weights = brick_wall(16, 12), layout((256, 256))
     monkeypatch.setattr("adqc.engine.windows.MOST", 9 * 2**16)
-    assert find_windows(wiring, weights, range(16)) is not None
+    assert find_windows(wiring, weights, range(16)).kept_at == ()
     monkeypatch.setattr("adqc.engine.windows.MOST", 9 * 2**16 - 1)
+    assert find_windows(wiring, weights, range(16)).kept_at == (0, 8)
+    # Never fewer than the root of all are made again at once.
+    monkeypatch.setattr("adqc.engine.windows.MOST", 0)
+    found = find_windows(wiring, weights, range(16))
+    assert found.kept_at == (0, 3, 6)
+    assert found.size == (3 + 2) * 2**16
+    monkeypatch.setattr("adqc.engine.windows.LARGEST", 2**16 - 1)
     assert find_windows(wiring, weights, range(16)) is None
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+def test_stretches_of_windows_are_windows(monkeypatch, zeros):
+    monkeypatch.setattr("adqc.engine.windows.MOST", 0)
+    windows = find_windows(brick_wall(12, 12), layout((60, 60)), range(12), zeros=zeros)
+    parts = split_kept(windows)
+    assert len(parts) == len(windows.kept_at) > 1
+    assert sum((part.gates.values for part in parts), ()) == windows.gates.values
+    assert sum(len(part.windows.values) for part in parts) == len(windows.windows.values)
+    assert [part.begins for part in parts[1:]] == [math.prod(part.shape) for part in parts[:-1]]
+    assert (parts[-1].move, parts[-1].shape, parts[-1].kept) == (windows.move, windows.shape, windows.kept)
 
 
 def test_sites_may_lie_in_another_order():

@@ -19,7 +19,7 @@ from adqc.engine.placed_loops import pull_part_ as pull_product_part_
 from adqc.engine.planes import open_planes
 from adqc.engine.script import Script, script_patches, script_windows
 from adqc.engine.window_loops import pull_part_, run_part_
-from adqc.engine.windows import Windows
+from adqc.engine.windows import Windows, split_kept
 from adqc.threads import WORK, find_team, split, wait
 
 Many = Sequence[NumpyArray]
@@ -67,6 +67,30 @@ def run_windows(
     """
     (found,), pull = _run(state, gates, script_windows(windows, state.dtype))
     return found, lambda grad: pull([grad])
+
+
+def run_again(
+    state: NumpyArray, gates: NumpyArray, windows: Windows
+) -> tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]:
+    """What :func:`run_windows` makes of the same; of what windows are given that of a few is kept, and the others' made
+    again for the gradients."""
+    parts = split_kept(windows)
+    given = [state]
+    for part in parts[:-1]:
+        given.append(run_windows(given[-1], gates, part)[0])
+    found, pull_last = run_windows(given[-1], gates, parts[-1])
+    # What it keeps is let go before that of another stretch is made.
+    last = [pull_last]
+
+    def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
+        total = np.zeros_like(gates)
+        for part, state in zip(parts[::-1], given[::-1], strict=True):
+            pull_part = last.pop() if last else run_windows(state, gates, part)[1]
+            grad, own = pull_part(grad)
+            total += own
+        return grad, total
+
+    return found, pull
 
 
 def run_patches(

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -28,10 +29,9 @@ WIDEST, TILE, CLOSE = 7, 2**14, 2**9
 FEW = 12
 # To move entries into a window and back takes about as long as so many gates.
 MOVED = 16
-# Entries that a backward pass keeps at most: 32 MB of them in single precision.
-MOST = 2**23
-# Entries of a state whose gates' transposes undo them, as nothing but the last state is kept then.
-MOST_UNDONE = 2**26
+# Entries of which a backward pass keeps all that windows are given: 32 MB of them in single precision. Beyond, that of
+# few windows is kept, or that of none, up to states of so many entries.
+MOST, LARGEST = 2**23, 2**26
 
 
 class Window(NamedTuple):
@@ -77,9 +77,11 @@ class Windows:
             of them is given; they are given all that there is. None where there are none.
         planes: 2 where the gates are complex: the real and the imaginary parts of the state, see
             :mod:`adqc.engine.planes`; else 1.
+        kept_at: The windows of which a backward pass keeps what they are given, and makes the others' again from there,
+            where it does not keep that of all; begins with the first one, or is empty.
 
     Attributes:
-        size: How many entries the backward pass keeps.
+        size: How many entries a backward pass keeps, and makes again at once.
         widest: How many a window is given at most.
     """
 
@@ -93,13 +95,18 @@ class Windows:
     side: int
     undone: int | None = None
     planes: int = 1
+    kept_at: tuple[int, ...] = ()
 
     size: int = field(init=False)
     widest: int = field(init=False)
 
     def __post_init__(self) -> None:
         sizes = [self.planes * own[2] * own[3] * own[4] for own in self.windows.values]
-        object.__setattr__(self, "size", sum(sizes[: self.undone]) if self.undone != 0 else sizes[-1])
+        size = sum(sizes[: self.undone]) if self.undone != 0 else sizes[-1]
+        if self.kept_at:
+            parts = [sum(sizes[a:b]) for a, b in pairwise((*self.kept_at, len(sizes)))]
+            size = max(parts) + sum(sizes[at - 1] for at in self.kept_at[1:])
+        object.__setattr__(self, "size", size)
         object.__setattr__(self, "widest", max(self.planes * own[2] * own[5] * own[4] for own in self.windows.values))
 
 
@@ -150,10 +157,9 @@ def lay_windows(
 
     Returns:
         The windows; None where there is no gate, one on a single axis, one whose axes do not rise, one on more than two
-        that are no neighbours, or two that lie too far apart, or where too much would be kept.
+        that are no neighbours, or two that lie too far apart, or where the state is too large.
     """
-    whole = planes * 2**axes
-    if not gates or whole > (MOST_UNDONE if unitary else MOST) or any(not _suits(gate) for gate in gates):
+    if not gates or planes * 2**axes > LARGEST or any(not _suits(gate) for gate in gates):
         return None
     # The last axis that each needs: its own, or one that its own are copies of.
     left = [(number, gate, max(gate[-1], *(copies.get(axis, 0) for axis in gate))) for number, gate in enumerate(gates)]
@@ -166,7 +172,7 @@ def lay_windows(
     laid: list[tuple[int, int, int]] = []
     windows: list[Window] = []
     sources: list[tuple[int, int]] = []
-    size = 0
+    sizes: list[int] = []
     while left:
         found = [
             (taken, _come(taken, alive, copies))
@@ -184,25 +190,68 @@ def lay_windows(
             2 ** len(alive.intersection(rows)), len(sources),
         )  # fmt: skip
         windows.append(window)
-        size += planes * 2 ** len(met)
-        if size > MOST and not unitary:
-            return None
+        sizes.append(planes * 2 ** len(met))
         sources += _find_sources(rows, alive, copies)
         behind = {axis: 2 ** (len(rows) - 1 - at) for at, axis in enumerate(rows)}
         laid += [(number, behind[own[-1]], behind[own[-2]]) for number, own in taken]
         alive = met
         done = {number for number, _ in taken}
         left = [own for own in left if own[0] not in done]
-    undone = None
-    if size > MOST:
+    undone: int | None = None
+    kept_at: tuple[int, ...] = ()
+    if sum(sizes) > MOST:
         # From the first one on that is given all that there is.
-        undone = next((w for w, own in enumerate(windows) if own.before * own.given * own.behind == 2**axes), None)
-        if undone is None:
-            return None
+        whole = (w for w, own in enumerate(windows) if own.before * own.given * own.behind == 2**axes)
+        undone = next(whole, None) if unitary else None
+        kept_at = _find_kept(sizes) if undone is None else ()
     return Windows(
         Numbers(tuple(laid)), Numbers(tuple(windows)), Numbers(tuple(sources)), begins, move, shape, kept,
-        planes * 2 ** max(map(len, gates)), undone, planes,
+        planes * 2 ** max(map(len, gates)), undone, planes, kept_at,
     )  # fmt: skip
+
+
+def _find_kept(sizes: Sequence[int]) -> tuple[int, ...]:
+    """Where stretches of windows begin whose entries are made again together."""
+    most = max(MOST, math.isqrt(len(sizes)) * max(sizes))
+    found, made = [0], 0
+    for at, size in enumerate(sizes):
+        if made and made + size > most:
+            found.append(at)
+            made = 0
+        made += size
+    return tuple(found)
+
+
+def take_windows(windows: Windows, first: int, end: int) -> Windows:
+    """Some of the windows, one behind another; what they make is moved where they are the last ones."""
+    own, planes = windows.windows.values[first:end], windows.planes
+    start, stop = own[0][0], own[-1][1]
+    begins = windows.begins if not first else planes * own[0][2] * own[0][5] * own[0][4]
+    size = planes * math.prod(own[-1][2:5])
+    last = end == len(windows.windows.values)
+    return Windows(
+        Numbers(windows.gates.values[start:stop]),
+        Numbers(tuple((a - start, b - start, *others) for a, b, *others in own)),
+        windows.sources,
+        begins,
+        windows.move if last else None,
+        windows.shape if last else (size,),
+        windows.kept if last else (size,),
+        windows.side,
+        planes=planes,
+    )
+
+
+@lru_cache(maxsize=256)
+def split_kept(windows: Windows) -> tuple[Windows, ...]:
+    """The stretches of windows that are made again together.
+
+    Args:
+        windows: Such that what some of them are given is kept.
+    """
+    return tuple(
+        take_windows(windows, first, end) for first, end in pairwise((*windows.kept_at, len(windows.windows.values)))
+    )
 
 
 @lru_cache(maxsize=256)
@@ -214,19 +263,11 @@ def split_windows(windows: Windows) -> tuple[Windows | None, NumpyArray, NumpyAr
         windows: Some of them undone.
     """
     assert windows.undone is not None, "asked of circuits that are undone"
-    some = windows.windows.values[: windows.undone]
     begin = windows.windows.values[windows.undone][0]
     gates, places = (np.array(own.values, np.intp) for own in (windows.gates, windows.windows))
     places = places[windows.undone :]
     places[:, :2] -= begin
-    if not some:
-        return None, gates[begin:], places
-    size = math.prod(windows.shape)
-    first = Windows(
-        Numbers(windows.gates.values[:begin]), Numbers(some), windows.sources, windows.begins, None, (size,), (size,),
-        windows.side, planes=windows.planes,
-    )  # fmt: skip
-    return first, gates[begin:], places
+    return take_windows(windows, 0, windows.undone) if windows.undone else None, gates[begin:], places
 
 
 def _suits(gate: tuple[int, ...]) -> bool:
