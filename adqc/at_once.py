@@ -27,11 +27,12 @@ from adqc.arrays import (
     pull_again,
     silently,
 )
+from adqc.engine.absorb import absorb_arrays, is_absorbed
 from adqc.engine.apply import as_matrices, pull_pieces
 from adqc.engine.chain import Chain
 from adqc.engine.columns import Columns
 from adqc.engine.contract import as_halves, contract_arrays
-from adqc.engine.gate_loops import multiply_out, run_again, run_halves, run_patches, run_windows
+from adqc.engine.gate_loops import run_again, run_halves, run_patches, run_windows
 from adqc.engine.join import Join, join_arrays
 from adqc.engine.materialise import Plan, make_plan
 from adqc.engine.patches import Patches
@@ -56,8 +57,8 @@ Many = Sequence[NumpyArray]
 Ending = Callable[[Many, NumpyArray], tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]]
 
 
-# What is made of gates, a scale and a state, and what makes their gradients of its own.
-Contract = Callable[[NumpyArray, NumpyArray, NumpyArray | None], tuple[Many, Callable[[Many], Many]]]
+# What is made of gates and a scale, and what makes their gradients of its own.
+Contract = Callable[[NumpyArray, NumpyArray], tuple[Many, Callable[[Many], tuple[NumpyArray, NumpyArray]]]]
 
 
 class Part(NamedTuple):
@@ -108,13 +109,13 @@ def find_plan(wall: BrickWall, gates: Tensor, scale: Tensor, route: str, state: 
     if route not in ROUTES or not _is_small(wall, gates, scale, state):
         return None
     unitary, real = is_undone(wall), wall.family.real
-    plan = make_plan(wall.wiring, wall.layout, route, in_loops=True, zeros=state is None, unitary=unitary, real=real)
+    plan = make_plan(wall.wiring, wall.layout, route, in_loops=True, unitary=unitary, real=real)
     if not (real or isinstance(plan.head, Patches) or isinstance(plan.tail, Windows)):
         return None
     if plan.tail is not None and (is_kept_elsewhere() or not isinstance(plan.tail, Windows)):
         return None
     beside = 0 if plan.tail is None else plan.tail.size
-    if (plan.join is not None and plan.join.in_blocks) or not _fits(plan.head, gates, state, beside):
+    if (plan.join is not None and plan.join.in_blocks) or not _fits(plan.head, gates, beside):
         return None
     check_memory(wall.layout, gates)
     return plan
@@ -162,7 +163,7 @@ def find_program(
         return None
     # Complex gates go in loops only.
     for plan in (chain.patches, chain.program if wall.family.real else None):
-        if plan is not None and _fits(plan, gates, state):
+        if plan is not None and _fits(plan, gates):
             return plan
     return None
 
@@ -182,17 +183,14 @@ def run_parts(parts: Sequence[Part]) -> Sequence[Tensor]:
     return [torch.from_numpy(own) for found in made for own in found]
 
 
-def _fits(
-    plan: object, gates: Tensor, state: Tensor | None, beside: int = 0
-) -> TypeGuard[Columns | Train | Patches | None]:
+def _fits(plan: object, gates: Tensor, beside: int = 0) -> TypeGuard[Columns | Train | Patches | None]:
     """Whether such pieces, with so many entries kept beside them, are better made of arrays."""
     if plan is None:
         return True
     if isinstance(plan, Patches):
         # Of whole states so much is kept that whoever wants it elsewhere shall have it.
-        return state is None and not is_kept_elsewhere()
-    # Only columns take a product state as it is.
-    if not isinstance(plan, Columns | Train) or (isinstance(plan, Train) and state is not None):
+        return not is_kept_elsewhere()
+    if not isinstance(plan, Columns | Train):
         return False
     return is_soon_multiplied(gates, 0 if FEW * plan.size < beside else plan.size)
 
@@ -203,7 +201,7 @@ def _is_small(wall: BrickWall, gates: Tensor, scale: Tensor, state: Tensor | Non
     for one in (scale, state):
         if one is not None and not (one.dtype == gates.dtype and is_plain(one)):
             return False
-    return is_small(gates, gates.numel())
+    return is_small(gates, gates.numel()) and (state is None or is_absorbed(wall.wiring))
 
 
 def _join(
@@ -283,26 +281,34 @@ def make_circuit(
     """
     with silently():
         matrices, pull_params = _make_gates(wall, gates)
-        if wall.every > 1 and isinstance(plan, Train):
+        if wall.every > 1 and state is None and isinstance(plan, Train):
             plan = narrow_train(plan, wall.every)
         elif wall.every > 1:
             matrices, pull_params = _fill_up(matrices, pull_params, wall.every)
-        elif not wall.family.real:
-            matrices, pull_params = _part_planes(matrices, pull_params, plan)
+        pull_state = None
+        if state is not None:
+            matrices, pull_state = absorb_arrays(matrices, state, wall.wiring)
+        pull_planes = None
+        if not wall.family.real:
+            matrices, pull_planes = _part_planes(matrices, plan)
         contract = partial(_contract, plan, join) if contract is None else contract
-        pieces, pull_head = contract(matrices[:first], scale.reshape(1), state)
+        pieces, pull_head = contract(matrices[:first], scale.reshape(1))
         late = np.concatenate([matrices[list(peeled)], matrices[first:]]) if peeled else matrices[first:]
         found, pull_found = ending(pieces, late)
 
     def pull(grads: Many) -> Many:
         with silently():
             own_pieces, behind = pull_found(grads)
-            own, own_scale, *own_state = pull_head(own_pieces)
+            own, own_scale = pull_head(own_pieces)
             if peeled:
                 # The head has left them alone.
                 own[list(peeled)], behind = behind[: len(peeled)], behind[len(peeled) :]
             own = np.concatenate([own, behind]) if len(behind) else own
-            return pull_params(own), own_scale.reshape(scale.shape), *own_state
+            own = own if pull_planes is None else pull_planes(own)
+            if pull_state is None:
+                return pull_params(own), own_scale.reshape(scale.shape)
+            own, own_state = pull_state(own)
+            return pull_params(own), own_scale.reshape(scale.shape), own_state
 
     return found, pull
 
@@ -329,10 +335,9 @@ def _fill_up(matrices: NumpyArray, pull: Pull, every: int) -> tuple[NumpyArray, 
     return spread_columns(matrices, every), lambda grad: pull(grad[..., ::every])
 
 
-def _part_planes(matrices: NumpyArray, pull: Pull, plan: Columns | Train | Patches | None) -> tuple[NumpyArray, Pull]:
+def _part_planes(matrices: NumpyArray, plan: Columns | Train | Patches | None) -> tuple[NumpyArray, Pull]:
     """Real gates in the place of complex ones."""
-    gates, pull_gates = as_planes(matrices, plan.patches[-1].gates.values if isinstance(plan, Patches) else ())
-    return gates, lambda grad: pull(pull_gates(grad))
+    return as_planes(matrices, plan.patches[-1].gates.values if isinstance(plan, Patches) else ())
 
 
 def _contract(
@@ -340,8 +345,7 @@ def _contract(
     join: Join | None,
     gates: NumpyArray,
     scale: NumpyArray,
-    state: NumpyArray | None,
-) -> tuple[Many, Callable[[Many], Many]]:
+) -> tuple[Many, Callable[[Many], tuple[NumpyArray, NumpyArray]]]:
     """The pieces, where there are any, or their product; or what a tail begins with."""
     if isinstance(plan, Patches):
         if join is None:
@@ -353,12 +357,9 @@ def _contract(
         pieces, pull_train = run_train(gates, plan, scale)
         return pieces, pull_train
     if plan is not None:
-        return contract_arrays(gates, plan, scale, state)
-    if state is None:
-        # Of |0…0> the factor is all that there is to tell.
-        return (scale,), lambda grads: (gates, grads[0])
-    found, pull = multiply_out(scale, state)
-    return (found,), lambda grads: (gates, *pull(grads[0]))
+        return contract_arrays(gates, plan, scale)
+    # Of |0…0> the factor is all that there is to tell.
+    return (scale,), lambda grads: (gates, grads[0])
 
 
 class _AtOnce(torch.autograd.Function):

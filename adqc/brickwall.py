@@ -16,6 +16,7 @@ from adqc.arrays import Numbers
 from adqc.at_once import build_at_once, pieces_at_once
 from adqc.config import ROUTES, Circuit
 from adqc.cosine import from_cosines, to_cosines
+from adqc.engine.absorb import absorb, is_absorbed
 from adqc.engine.apply import as_matrices
 from adqc.engine.chain import Chain
 from adqc.engine.evolve import run_program
@@ -303,6 +304,8 @@ class BrickWall(nn.Module):
         matrices = self._matrices(gates)
         check_memory(self.layout, matrices, entries=chain.size)
         start = None if state is None else state.to(matrices.dtype)
+        if start is not None and is_absorbed(self.wiring):
+            matrices, start = absorb(matrices, start, self.wiring), None
         pieces = run_program(matrices, chain.program, start, scale.to(matrices.real.dtype), unitary=self.family.unitary)
         return [piece.to(scale.dtype) for piece in as_matrices(pieces, chain)]
 

@@ -180,8 +180,10 @@ def complex_type(dtype: torch.dtype) -> torch.dtype:
 
 
 def _su4_matrices(params: Tensor) -> Tensor:
-    words = torch.stack([1j * pauli(word) for word in PAULI_WORDS]).to(params.device, complex_type(params.dtype))
-    return _exponential(torch.einsum("...k,kij->...ij", params.to(words.dtype), words))
+    # In double precision, as on arrays: torch's exponential loses digits, and gates are few.
+    words = torch.stack([1j * pauli(word) for word in PAULI_WORDS]).to(params.device)
+    gates = _exponential(torch.einsum("...k,kij->...ij", params.to(words.dtype), words))
+    return gates.to(complex_type(params.dtype))
 
 
 def _su4_start(fresh: Tensor, generator: torch.Generator | None) -> Tensor:

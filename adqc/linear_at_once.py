@@ -107,7 +107,7 @@ def linear_at_once(
         wanted = x.requires_grad, any(map(_is_trained, tensors)), bias is not None and bias.requires_grad
         make = partial(_build_and_multiply, part, wanted)
     else:
-        make = partial(_apply_tiles, wall, plan, tiles)
+        make = partial(_apply_tiles, wall, plan, tiles, len(tensors))
     count, own = len(tensors), part
 
     def in_steps(*given: Tensor) -> Sequence[Tensor]:
@@ -165,15 +165,16 @@ def _build_and_multiply(
 
 
 def _apply_tiles(
-    wall: BrickWall, plan: Plan, tiles: Tiles, gates: NumpyArray, scale: NumpyArray, x: NumpyArray, *others: NumpyArray
+    wall: BrickWall, plan: Plan, tiles: Tiles, count: int, *given: NumpyArray
 ) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:
     """The same tile by tile, for inputs whose gradient is not wanted."""
     lasts: list[NumpyArray] = []
+    x, *others = given[count:]
 
-    def contract(gates: NumpyArray, scale: NumpyArray, _: NumpyArray | None) -> tuple[Many, Callable[[Many], Many]]:
+    def contract(gates: NumpyArray, scale: NumpyArray) -> tuple[Many, Callable[[Many], tuple[NumpyArray, NumpyArray]]]:
         found, pull_found = apply_tiles(x, others[0] if others else None, gates, scale, tiles, wall.shape[0])
 
-        def pull_tiles(grads: Many) -> Many:
+        def pull_tiles(grads: Many) -> tuple[NumpyArray, NumpyArray]:
             own_scale, own, last = pull_found(grads[0])
             lasts[:] = [last] * len(others)
             return own, own_scale
@@ -184,7 +185,7 @@ def _apply_tiles(
         return outputs, lambda grads: (grads, late)
 
     assert isinstance(plan.head, Patches), "others have no tiles"
-    found, pull_all = make_circuit(wall, plan.head, plan.first, ending, gates, scale, contract=contract)
+    found, pull_all = make_circuit(wall, plan.head, plan.first, ending, *given[:count], contract=contract)
 
     def pull(grads: Many) -> Sequence[NumpyArray | None]:
         return [*pull_all(grads), None, *lasts]

@@ -12,6 +12,7 @@ import torch
 
 from adqc.brickwall import BrickWall
 from adqc.config import Circuit
+from adqc.engine.absorb import absorb
 from adqc.gates import FAMILIES
 from adqc.geometry import LAYOUTS, WIRINGS
 
@@ -98,6 +99,11 @@ def make_wall(case: Case, seed: int = 0) -> BrickWall:
         if wall.state is not None:
             wall.state += 0.5 * torch.randn(wall.state.shape, generator=generator).to(case.dtype)
     return wall
+
+
+def take_in(gates, start, wiring):
+    """Gates that do to |0…0> what these do to the product state, where there is one."""
+    return gates if start is None else absorb(gates, start, wiring)
 
 
 def joined(pieces):

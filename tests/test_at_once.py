@@ -74,7 +74,8 @@ CASES = [
     ("cartan-su4", (260, 180), {"depth": 9, "axes": (260, 12, 15)}),
     ("su4", (12, 20), {"depth": 4, "axes": (12, 4, 5), "frequencies": (0, 3, 0)}),
     (WHOLE, (12, 20), {"depth": 5}),
-    # On the whole state, which begins with a product state.
+    # Which begin with a product state, one of them in halves of cores.
+    (replace_o8(), (100, 100), {"depth": 1, "wiring": "staircase", "stride": 2, "route": "halves"}),
     (replace_o8(), (12, 20), {"depth": 6}),
     ("free", (12, 20), {"depth": 9, "wiring": "staircase"}),
     ("cartan", (3, 5, 6), {"depth": 31, "layout": "rows-first"}),
@@ -133,12 +134,12 @@ def test_who_looks_on_sees_plain_functions():
 @pytest.mark.parametrize(
     "wall",
     [
-        make(replace_o8(), shape=(100, 100), depth=1, wiring="staircase", stride=2, route="halves"),
+        make("free", shape=(7, 9), depth=1),
         make(route="gates"),
         make(dtype=torch.bfloat16),
         make(shape=(2048, 1024), depth=2),
     ],
-    ids=["start state", "gates", "bfloat16", "in blocks"],
+    ids=["site without a gate", "gates", "bfloat16", "in blocks"],
 )
 def test_other_circuits_go_on_as_before(wall):
     assert build(wall) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from route_suite import Case, joined, make_wall
+from route_suite import Case, joined, make_wall, take_in
 
 from adqc import arrays
 from adqc.engine import evolve
@@ -37,7 +37,7 @@ def test_every_cut(gate, sites, depth):
     # Borders between columns are odd sites in walls of even depth, and even ones in others.
     assert len(found) >= (sites - 2) // 2
     for columns in found:
-        pieces = run_program(gates, columns, state, torch.tensor(1.75))
+        pieces = run_program(take_in(gates, state, wall.wiring), columns, None, torch.tensor(1.75))
         torch.testing.assert_close(joined(pieces), 1.75 * due, rtol=0, atol=1e-10 * max(1, due.abs().max().item()))
         assert [piece.shape for piece in pieces] == [piece.shape for piece in columns.pieces]
 
@@ -58,7 +58,7 @@ def test_gradients(gate, sites, depth, keep, small, product, monkeypatch):
     seed = torch.randn_like(due)
     due = torch.autograd.grad((due * seed).abs().square().sum(), inputs)
     for columns in every_cut(wall.wiring):
-        found = joined(run_program(inputs[0], columns, wall.state))
+        found = joined(run_program(take_in(inputs[0], wall.state, wall.wiring), columns))
         found = torch.autograd.grad((found * seed).abs().square().sum(), inputs)
         for a, b in zip(found, due, strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-9 * max(1, b.abs().max().item()))
@@ -73,7 +73,7 @@ def test_second_derivatives(gate, depth, small, monkeypatch):
     columns = every_cut(wall.wiring)[0]
 
     def square(gates):
-        return joined(run_program(gates, columns, wall.state)).abs().square()
+        return joined(run_program(take_in(gates, wall.state, wall.wiring), columns)).abs().square()
 
     torch.autograd.gradgradcheck(square, wall.matrices().detach().requires_grad_())
 

@@ -160,7 +160,7 @@ def test_second_derivatives_where_operands_are_computed_again(gate, route, monke
 def test_halves_below_a_large_state_are_computed_again(gate, monkeypatch):
     monkeypatch.setattr(evolve, "KEEP", 0)
     wall = make_wall(Case(gate, "brick-wall", "interleaved", 9, (16, 20)))
-    plan = materialise._plans(wall.wiring, wall.layout, 4, materialise._Flags(False, True, False, wall.family.real))[0]
+    plan = materialise._plans(wall.wiring, wall.layout, 4, materialise._Flags(False, False, wall.family.real))[0]
     monkeypatch.setattr(materialise, "make_plan", lambda *args: plan)
     monkeypatch.setattr(brickwall, "build_at_once", lambda *_: None)
     seed, parameters = torch.randn(16, 20, dtype=torch.float64), list(wall.parameters())

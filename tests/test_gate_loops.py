@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from adqc.engine.arrange import to_tensor
-from adqc.engine.gate_loops import multiply_out, run_windows
-from adqc.engine.statevector import apply_gate, product_state, zero_state
+from adqc.engine.gate_loops import run_windows
+from adqc.engine.statevector import apply_gate, zero_state
 from adqc.engine.windows import find_windows
 from adqc.geometry import Wiring, brick_wall, layout, staircase
 
@@ -124,14 +124,3 @@ def test_what_is_no_number_stays_so():
     state[5] = np.nan
     found, _ = run_windows(state, draw_gates(wiring), find_windows(wiring, weights, range(8)))
     assert np.isnan(found).any()
-
-
-def test_a_product_state_and_its_gradients_are_autograds():
-    scale, sites = draw(1), draw(6, 2)
-    inputs = [torch.from_numpy(array.copy()).requires_grad_() for array in (scale, sites)]
-    found, pull = multiply_out(scale, sites)
-    due = inputs[0] * product_state(inputs[1])
-    np.testing.assert_allclose(found, due.detach(), rtol=1e-14)
-    seed = draw(2**6, seed=1)
-    for own, expected in zip(pull(seed), torch.autograd.grad(due, inputs, torch.from_numpy(seed)), strict=True):
-        np.testing.assert_allclose(own, expected, rtol=0, atol=1e-13)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from route_suite import Case, joined, make_wall
+from route_suite import Case, joined, make_wall, take_in
 
 import adqc
 from adqc import arrays, at_once
@@ -29,7 +29,7 @@ def peeled_columns(wiring):
 
 
 def flags(wall, in_loops):
-    return materialise._Flags(in_loops, zeros=True, unitary=False, real=wall.family.real)
+    return materialise._Flags(in_loops, unitary=False, real=wall.family.real)
 
 
 def force(monkeypatch, wall, last=None):
@@ -95,7 +95,7 @@ def test_halves_without_them(gate, sites, depth, small, monkeypatch):
         others = [k for k in range(len(wiring.gates)) if k not in peeled]
         early = Wiring(sites, tuple(wiring.gates[k] for k in others), (len(others),))
         due = run_gates(gates[others], early, state)
-        pieces = run_program(gates, columns, state)
+        pieces = run_program(take_in(gates, state, wiring), columns)
         assert pieces[0].shape[2] == pieces[1].shape[0] == 2 ** (depth - 3)
         assert [piece.shape for piece in pieces] == [piece.shape for piece in columns.pieces]
         scale = max(1, due.abs().max().item())

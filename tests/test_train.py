@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from route_suite import joined
+from route_suite import joined, take_in
 
 from adqc import arrays
 from adqc.config import Circuit
@@ -51,7 +51,7 @@ def test_every_cut(width, stride, sites, given, dtype):
     # Between any two gates, and from three gates on two of these at once.
     assert len(found) >= len(wiring.gates) - 1 + (len(wiring.gates) > 2)
     for train in found:
-        pieces = run_program(gates, train, state, torch.tensor(1.75))
+        pieces = run_program(take_in(gates, state, wiring), train, None, torch.tensor(1.75))
         torch.testing.assert_close(joined(pieces), 1.75 * due, rtol=0, atol=1e-11 * due.abs().max().item())
         assert [piece.shape for piece in pieces] == [piece.shape for piece in train.pieces]
 
@@ -74,7 +74,7 @@ def test_gradients(width, stride, given, small, product, monkeypatch):
     seed = torch.randn_like(due)
     due = torch.autograd.grad((due * seed).abs().square().sum(), inputs)
     for train in every_cut(wiring):
-        found = joined(run_program(inputs[0], train, state(), inputs[-1]))
+        found = joined(run_program(take_in(inputs[0], state(), wiring), train, None, inputs[-1]))
         found = torch.autograd.grad((found * seed).abs().square().sum(), inputs)
         for a, b in zip(found, due, strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-11 * b.abs().max().item())
@@ -88,7 +88,7 @@ def test_second_derivatives(small, monkeypatch):
     gates, state = random_gates(wiring)
 
     def square(gates, state):
-        return joined(run_program(gates, train, state)).square()
+        return joined(run_program(take_in(gates, state, wiring), train)).square()
 
     torch.autograd.gradgradcheck(square, (gates.requires_grad_(), state.requires_grad_()))
 

@@ -57,11 +57,11 @@ def pull_pieces(grads: Sequence[Array], chain: Chain) -> list[Array]:
 
 def _as_real(piece: Tensor, first: bool, last: bool) -> Tensor:
     """A complex piece as a real one with twice the bonds: multiplied together they make the product's real part."""
-    upper = torch.cat([piece.real, piece.real if last else -piece.imag], dim=2)
-    upper = piece.real if last else upper
+    # As loops make them, see adqc.engine.planes: second derivatives go through these pieces in their place.
+    upper = piece.real if last else torch.cat([piece.real, piece.imag], dim=2)
     if first:
         return upper
-    lower = piece.imag if last else torch.cat([piece.imag, piece.real], dim=2)
+    lower = -piece.imag if last else torch.cat([-piece.imag, piece.real], dim=2)
     return torch.cat([upper, lower], dim=0)
 
 

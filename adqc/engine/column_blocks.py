@@ -22,12 +22,10 @@ class Made(NamedTuple, Generic[Array]):
     """What the backward pass needs of a slice of the columns.
 
     Args:
-        first: The first layer's entries, (columns, 2, 2), or its gates, (columns, 4, 4), or in a slice behind others,
-            (columns, 8, 2).
+        first: The first layer's entries, (columns, 2, 2), or in a slice behind others (columns, 8, 2).
         even: The gates of layers 2, 4, … behind it but the last of all, (layers · columns, 8, 2).
         last: The last layer's gates where it is an even one, (columns, 2, 8); else empty.
         odd: Those of layers 1, 3, …, (layers · columns, 2, 8).
-        pairs: The start vectors of each column's two sites as one, (columns, 4, 1); None for |00> and behind others.
         grown: What the columns grow from, layer by layer, (columns, …, 2); on arrays the first, and all behind it as
             one, see :func:`adqc.engine.column_loops.grow`.
         between: What each two layers but the first do to them, (columns, 2, 32) each; on arrays all layers as one.
@@ -37,18 +35,16 @@ class Made(NamedTuple, Generic[Array]):
     even: Array
     last: Array
     odd: Array
-    pairs: Array | None
     grown: list[Array]
     between: list[Array]
 
 
-def build_slices(gates: Array, columns: Columns, pairs: Array | None) -> tuple[list[Array], list[Made[Array]]]:
+def build_slices(gates: Array, columns: Columns) -> tuple[list[Array], list[Made[Array]]]:
     """The columns of some walls as the matrices that the pieces' steps apply.
 
     Args:
         gates: (walls, G, 4, 4), in the order in which they act; of one wall also without its axis.
         columns: What :func:`adqc.engine.columns.make_columns` returned.
-        pairs: The product state to begin with, (columns · walls, 4, 1), see :class:`Made`; None for |0…0>.
 
     Returns:
         For each group of steps its matrices, (columns, walls, rows, columns of the matrix), the walls' axis as the
@@ -60,39 +56,35 @@ def build_slices(gates: Array, columns: Columns, pairs: Array | None) -> tuple[l
     lead = gates.shape[:-3]
     walls = math.prod(lead)
     border = columns.starts[-1] * walls
-    places = _places(columns, pairs is not None, walls)
+    places = _places(columns, walls)
     for own, numbers in zip(columns.slices, places.entries, strict=True):
-        taken = _take(entries, numbers, own, columns.count * walls, None if own.first else pairs)
+        taken = _take(entries, numbers, own, columns.count * walls)
         for part, shape in zip(_multiply_out(taken, own, columns.count * walls, border), own.shapes, strict=True):
             groups.append(part.reshape(-1, *lead, *shape))
         made.append(taken)
     return groups, made
 
 
-def _places(columns: Columns, given: bool, walls: int) -> Places:
-    if walls > 1:
-        return _places_of_many(columns, given, walls)
-    return columns.given_places if given else columns.places
+def _places(columns: Columns, walls: int) -> Places:
+    return _places_of_many(columns, walls) if walls > 1 else columns.places
 
 
 @lru_cache(maxsize=64)
-def _places_of_many(columns: Columns, given: bool, walls: int) -> Places:
-    return find_places(columns.slices, columns.count, columns.entries, given=given, copies=walls)
+def _places_of_many(columns: Columns, walls: int) -> Places:
+    return find_places(columns.slices, columns.count, columns.entries, copies=walls)
 
 
-def _take(entries: Array, places: Numbers, own: Slice, count: int, pairs: Array | None) -> Made[Array]:
-    sizes: tuple[int, ...] = own.sizes if pairs is None else own.given_sizes
+def _take(entries: Array, places: Numbers, own: Slice, count: int) -> Made[Array]:
     # One index for all is one call.
     taken = take(entries, places)
-    factor = len(taken) // sum(sizes)
-    ends = [factor * end for end in accumulate(sizes, initial=0)]
+    factor = len(taken) // sum(own.sizes)
+    ends = [factor * end for end in accumulate(own.sizes, initial=0)]
     first, even, last, odd = (taken[a:b] for a, b in pairwise(ends))
     return Made(
-        first.reshape(count, -1, 2) if pairs is None else first.reshape(count, 4, 4),
+        first.reshape(count, -1, 2),
         even.reshape(-1, 8, 2),
         last.reshape(-1, 2, 8),
         odd.reshape(-1, 2, 8),
-        pairs,
         [],
         [],
     )
@@ -100,12 +92,11 @@ def _take(entries: Array, places: Numbers, own: Slice, count: int, pairs: Array 
 
 def _multiply_out(made: Made[Array], own: Slice, count: int, border: int) -> tuple[Array, Array]:
     """The columns ahead of the border and those behind it, (columns, entries)."""
-    first = made.first if made.pairs is None else multiply(made.first, made.pairs).reshape(count, 2, 2)
-    made.grown.append(first)
-    if isinstance(first, Tensor):
+    made.grown.append(made.first)
+    if isinstance(made.first, Tensor):
         found = _multiply_tensors(made, count).reshape(count, -1)
         return _permute_bits(found[:border], own.axes[0]), _permute_bits(found[border:], own.axes[1])
-    found, grown, layers = grow(first, made.even, made.odd, made.last, own.axes, border)
+    found, grown, layers = grow(made.first, made.even, made.odd, made.last, own.axes, border)
     made.grown.append(grown)
     made.between.append(layers)
     return found[:border], found[border:]
@@ -125,10 +116,8 @@ def _permute_bits(items: Array, axes: tuple[int, ...]) -> Array:
     return permute_axes(items, (2,) * len(axes), axes)
 
 
-def pull_slices(
-    grads: Sequence[Sequence[Array]], columns: Columns, made: Sequence[Made[Array]]
-) -> tuple[Array, Array | None]:
-    """The gradients of the gates, flat, and of the pairs of start vectors from those of the matrices.
+def pull_slices(grads: Sequence[Sequence[Array]], columns: Columns, made: Sequence[Made[Array]]) -> Array:
+    """The gradient of the gates, flat, from those of the matrices.
 
     Args:
         grads: For each group the gradient of each column's matrices, (walls, rows, columns of the matrix), the walls'
@@ -137,30 +126,23 @@ def pull_slices(
         made: What :func:`build_slices` returned.
     """
     pulled: list[Array] = []
-    pairs: Array | None = None
     border = columns.starts[-1] * math.prod(grads[0][0].shape[:-2])
     for number, (own, taken) in enumerate(zip(columns.slices, made, strict=True)):
         parts = list(chain.from_iterable(grads[2 * number : 2 * number + 2]))
-        entries, own_pairs = _pull(concatenate(parts).reshape(-1, 2 ** len(own.axes[0])), taken, own, border)
-        pulled.append(entries)
-        pairs = pairs if own_pairs is None else own_pairs
+        pulled.append(_pull(concatenate(parts).reshape(-1, 2 ** len(own.axes[0])), taken, own, border))
     # What no gate has taken has no gradient.
     pulled.append(fixed(ZERO_ONE, pulled[0]))
-    places = _places(columns, made[0].pairs is not None, math.prod(grads[0][0].shape[:-2]))
-    return take(concatenate(pulled), places.back), pairs
+    return take(concatenate(pulled), _places(columns, math.prod(grads[0][0].shape[:-2])).back)
 
 
-def _pull(grad: Array, made: Made[Array], own: Slice, border: int) -> tuple[Array, Array | None]:
-    """The gradients of the gates' entries and of the pairs of start vectors from that of the columns."""
+def _pull(grad: Array, made: Made[Array], own: Slice, border: int) -> Array:
+    """The gradient of the gates' entries from that of the columns."""
     if isinstance(grad, Tensor):
         back = [_permute_bits(grad[:border], own.back[0]), _permute_bits(grad[border:], own.back[1])]
         first, others = _pull_tensors(concatenate(back).reshape(grad.shape), made)
     else:
         first, others = pull(grad, made.grown, made.even, made.odd, made.last, made.between[0], own.axes, border)
-    if made.pairs is None:
-        return concatenate([first, others]), None
-    first = first.reshape(-1, 4, 1)
-    return concatenate([multiply(first, adjoint(made.pairs)), others]), multiply(adjoint(made.first), first)
+    return concatenate([first, others])
 
 
 def _pull_tensors(grad: Array, made: Made[Array]) -> tuple[Array, Array]:

@@ -36,8 +36,6 @@ class Slice:
             it is an even one, and of the odd layers, those of all columns one after another. They are places in the
             entries of all gates, behind which lie a zero and a one.
         sizes: How many each of these four are.
-        given: As ``entries``, where the product state is given.
-        given_sizes: As ``sizes``.
         axes: The permutation of a column's axes that makes a matrix of it, for pieces that are contracted to the right,
             and for the last one, which is contracted to the left.
         back: What undoes these.
@@ -47,8 +45,6 @@ class Slice:
     first: int
     entries: tuple[int, ...]
     sizes: tuple[int, ...]
-    given: tuple[int, ...]
-    given_sizes: tuple[int, ...]
     axes: tuple[tuple[int, ...], tuple[int, ...]]
     back: tuple[tuple[int, ...], tuple[int, ...]]
     shapes: tuple[tuple[int, int], tuple[int, int]]
@@ -84,7 +80,6 @@ class Columns:
         pieces: How the columns are put together. A step's group is twice the slice's number, and one more in the last
             piece; its row is the number of the column, in the last piece counted from its own first one.
         places: Where the products find the gates' entries where the product state is |0…0>.
-        given_places: The same where it is given.
         kept: For each piece the rows that are kept of its last column's matrix; None for all. Others there are only
             beside gates that are left out, see :mod:`adqc.engine.peel`.
 
@@ -103,7 +98,6 @@ class Columns:
     openings: tuple[Numbers | None, ...]
     pieces: tuple[Piece, ...]
     places: Places
-    given_places: Places
     kept: tuple[Numbers | None, ...]
 
     count: int = field(init=False)
@@ -175,7 +169,6 @@ def make_columns(
         (edge, *(None,) * (len(starts) - 2), ends_in_zero),
         tuple(_make_piece(wiring, starts, number, slices, ranks, bool(peeled)) for number in range(len(starts))),
         find_places(slices, count, 16 * len(wiring.gates)),
-        find_places(slices, count, 16 * len(wiring.gates), given=True),
         _find_kept(depth, slices[-1].first) if peeled else (None,) * len(starts),
     )
 
@@ -194,10 +187,9 @@ def _make_slice(wiring: Wiring, first: int, last: int, peeled: Collection[int]) 
     axes = tuple(tuple(names.index(name) for name in rows + columns) for rows, columns in forms)
     back = tuple(tuple(sorted(range(len(own)), key=own.__getitem__)) for own in axes)
     shapes = tuple((2 ** len(rows), 2 ** len(columns)) for rows, columns in forms)
-    entries, sizes = _find_entries(wiring, first, last, peeled, given=False)
-    given, given_sizes = _find_entries(wiring, first, last, peeled, given=True)
+    entries, sizes = _find_entries(wiring, first, last, peeled)
     return Slice(
-        first, entries, sizes, given, given_sizes, (axes[0], axes[1]), (back[0], back[1]),
+        first, entries, sizes, (axes[0], axes[1]), (back[0], back[1]),
         (shapes[0], shapes[1]),
     )  # fmt: skip
 
@@ -220,7 +212,7 @@ def _name_axes(first: int, last: int, *, final: bool, odd: bool) -> tuple[list[s
 
 
 def _find_entries(
-    wiring: Wiring, first: int, last: int, peeled: Collection[int], *, given: bool
+    wiring: Wiring, first: int, last: int, peeled: Collection[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     # Gates that are left out are identities, as those beyond the ends of the chain.
     number = {
@@ -248,7 +240,7 @@ def _find_entries(
     start = 2 * first
     ends = depth - 1 if depth % 2 and last == depth // 2 else depth
     parts = [
-        find("salb" if first else "abls" if given else "ab", range(start, start + 1)),
+        find("salb" if first else "ab", range(start, start + 1)),
         find("salb", range(start + 2, 2 * last, 2)),
         find("slab", range(ends, depth, 2)),
         # Its inputs are b and r, its outputs c and d, taken in the order b, d, r, c.
@@ -257,21 +249,20 @@ def _find_entries(
     return sum(parts, ()), tuple(map(len, parts))
 
 
-def find_places(slices: Sequence[Slice], count: int, entries: int, *, given: bool = False, copies: int = 1) -> Places:
+def find_places(slices: Sequence[Slice], count: int, entries: int, *, copies: int = 1) -> Places:
     """Where the products find the gates' entries, for some walls of one kind at once.
 
     Args:
         slices: The slices.
         count: Number of columns.
         entries: Number of entries of the gates of one wall.
-        given: Whether the product state is given.
         copies: Number of walls. Behind the gates' entries of all walls lie a zero and a one; the first columns of all
             walls lie side by side, then the second ones.
     """
     found = []
     for own in slices:
-        places = np.array(own.given if given else own.entries)
-        parts = np.split(places, np.cumsum(own.given_sizes if given else own.sizes)[:-1])
+        places = np.array(own.entries)
+        parts = np.split(places, np.cumsum(own.sizes)[:-1])
         # The first layer's entries of a column may be fewer than the others'.
         rows = [part.reshape(-1, len(parts[0]) // count if not number else 16) for number, part in enumerate(parts)]
         walls = entries * np.arange(copies).reshape(-1, 1)

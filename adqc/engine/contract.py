@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +16,6 @@ from adqc.arrays import (
     adjoint,
     as_array,
     as_tensor,
-    concatenate,
     fixed,
     identity,
     is_many,
@@ -29,7 +27,6 @@ from adqc.arrays import (
     pull_again,
     put_rows,
     silently,
-    swap,
     take_rows,
     turn,
 )
@@ -37,73 +34,43 @@ from adqc.engine.arrange import permute_axes
 from adqc.engine.column_blocks import Made, build_slices, pull_slices
 from adqc.engine.columns import Columns
 from adqc.engine.pieces import Step
-from adqc.engine.train import Train, absorb, build_cores, pull_cores
+from adqc.engine.train import Train, build_cores, pull_cores
 
 
-def contract(
-    gates: Tensor, plan: Columns | Train, *, start: Tensor | None = None, scale: Tensor | None = None
-) -> list[Tensor]:
+def contract(gates: Tensor, plan: Columns | Train, *, scale: Tensor | None = None) -> list[Tensor]:
     """Contract all pieces; arguments and result as for :func:`adqc.engine.evolve.run_program`."""
-    pairs = None
-    if start is not None:
-        if isinstance(plan, Train):
-            gates = absorb(gates, start.to(gates.dtype), plan)
-        else:
-            pairs = _pair_up(*_split_pairs(start, plan))
     # numpy makes plain numbers of arrays without axes.
     scale = None if scale is None else scale.reshape(1)
     if own_backward():
-        return list(_Contract.apply(plan, gates, pairs, scale))  # type: ignore[no-untyped-call]
+        return list(_Contract.apply(plan, gates, scale))  # type: ignore[no-untyped-call]
     if is_many():
-        return list(_ContractMany.apply(plan, gates, pairs, scale))  # type: ignore[no-untyped-call]
+        return list(_ContractMany.apply(plan, gates, scale))  # type: ignore[no-untyped-call]
     if is_traced() or not is_soon_multiplied(gates, plan.size):
-        return _contract(gates, plan, pairs, scale)[0]
-    arrays = (None if tensor is None else as_array(tensor) for tensor in (pairs, scale))
+        return _contract(gates, plan, scale)[0]
+    factor = None if scale is None else as_array(scale)
     with silently():
-        return [torch.from_numpy(piece) for piece in _contract(as_array(gates), plan, *arrays)[0]]
-
-
-def _split_pairs(start: Array, columns: Columns) -> tuple[Array, Array]:
-    """The start vectors of each column's first site, and those of its second one; |0> beyond the last site."""
-    whole = concatenate([start, fixed(BEYOND, start)]) if columns.sites % 2 else start
-    pairs = whole.reshape(columns.count, 2, 2)
-    return pairs[:, 0], pairs[:, 1]
-
-
-def _pair_up(left: Array, right: Array) -> Array:
-    """Both start vectors of a column as one, (columns, 4, 1)."""
-    return (left[:, :, None] * right[:, None]).reshape(-1, 4, 1)
+        return [torch.from_numpy(piece) for piece in _contract(as_array(gates), plan, factor)[0]]
 
 
 def contract_arrays(
-    gates: NumpyArray, plan: Columns | Train, scale: NumpyArray, state: NumpyArray | None = None
-) -> tuple[list[NumpyArray], Callable[[Sequence[NumpyArray]], Sequence[NumpyArray]]]:
+    gates: NumpyArray, plan: Columns | Train, scale: NumpyArray
+) -> tuple[list[NumpyArray], Callable[[Sequence[NumpyArray]], tuple[NumpyArray, NumpyArray]]]:
     """All pieces, on arrays.
 
     Args:
         gates: (G, 2^k, 2^k).
-        plan: How they are contracted; columns where there is a product state to begin with.
+        plan: How they are contracted.
         scale: (1,), multiplies the first piece.
-        state: (Q, 2), the product state; None for |0…0>.
 
     Returns:
-        The pieces, as of :func:`contract`, and what makes the gradients of gates, scale and state of theirs.
+        The pieces, as of :func:`contract`, and what makes the gradients of gates and scale of theirs.
     """
-    pairs = None
-    if state is not None:
-        assert isinstance(plan, Columns), "asked of columns only"
-        left, right = _split_pairs(state, plan)
-        pairs = _pair_up(left, right)
-    pieces, made, groups, operands = _contract(gates, plan, pairs, scale)
+    pieces, made, groups, operands = _contract(gates, plan, scale)
 
-    def pull(grads: Sequence[NumpyArray]) -> Sequence[NumpyArray]:
-        pulled, own_pairs, pulled_scale = _pull_all(grads, plan, (made, groups, operands), scale=True)
+    def pull(grads: Sequence[NumpyArray]) -> tuple[NumpyArray, NumpyArray]:
+        pulled, pulled_scale = _pull_all(grads, plan, (made, groups, operands), scale=True)
         assert pulled_scale is not None, "a scale was given"
-        if state is None or own_pairs is None:
-            return pulled.reshape(gates.shape), pulled_scale
-        own = own_pairs.reshape(-1, 2, 2)
-        sides = np.stack([(own * right[:, None]).sum(2), (own * left[:, :, None]).sum(1)], axis=1)
-        return pulled.reshape(gates.shape), pulled_scale, sides.reshape(-1, 2)[: len(state)]
+        return pulled.reshape(gates.shape), pulled_scale
 
     return pieces, pull
 
@@ -114,8 +81,6 @@ def as_halves(pieces: Sequence[Array]) -> tuple[Array, Array]:
     return left.reshape(left.shape[1:]), right.reshape(right.shape[:2])
 
 
-# What a site holds that is none.
-BEYOND = Numbers((1.0, 0.0))
 _NO_TRAIN = "a train has no outputs beyond the last site"
 # For each group of steps its matrices (an array of all or one for each step; of many walls those of all in each), and
 # for each piece what each step multiplied.
@@ -123,21 +88,14 @@ Groups = Sequence[Any]
 Operands = list[list[Array]]
 
 
-def _build(gates: Array, plan: Columns | Train, pairs: Array | None) -> tuple[Groups, Sequence[Made[Array]]]:
-    if isinstance(plan, Train):
-        return build_cores(gates, plan), []
-    if pairs is not None:
-        # The first columns of all walls, then the second ones.
-        pairs = swap(pairs.reshape(-1, plan.count, 4)).reshape(-1, 4, 1)
-    return build_slices(gates, plan, pairs)
+def _build(gates: Array, plan: Columns | Train) -> tuple[Groups, Sequence[Made[Array]]]:
+    return (build_cores(gates, plan), []) if isinstance(plan, Train) else build_slices(gates, plan)
 
 
-def _pull(found: Groups, plan: Columns | Train, made: Sequence[Made[Array]]) -> tuple[Array, Array | None]:
-    """The gradients of the gates and, where a product state was given, of its pairs."""
-    if isinstance(plan, Train):
-        return pull_cores(found, plan), None
-    gates, pairs = pull_slices(found, plan, made)
-    return gates, None if pairs is None else swap(pairs.reshape(plan.count, -1, 4))
+def _pull(found: Groups, plan: Columns | Train, made: Sequence[Made[Array]]) -> Array:
+    """The gradient of the gates."""
+    gates: Array = pull_cores(found, plan) if isinstance(plan, Train) else pull_slices(found, plan, made)
+    return gates
 
 
 def _open(plan: Columns | Train, number: int, like: Array) -> Array:
@@ -150,14 +108,14 @@ def _open(plan: Columns | Train, number: int, like: Array) -> Array:
 
 
 def _contract(
-    gates: Array, plan: Columns | Train, pairs: Array | None, scale: Array | None
+    gates: Array, plan: Columns | Train, scale: Array | None
 ) -> tuple[list[Array], Sequence[Made[Array]], Groups, Operands[Array]]:
     """The pieces of one wall, or of many where there are more axes ahead; and what the backward pass needs."""
     shape = gates.shape[:-3]
     # Matrices of one wall have no axis for it: single products take less time to call.
     many = len(shape) > 0
     gates = gates.reshape(-1, *gates.shape[-3:]) if many else gates
-    groups, made = _build(gates, plan, pairs)
+    groups, made = _build(gates, plan)
     pieces, operands = [], []
     for number, piece in enumerate(plan.pieces):
         x = _open(plan, number, gates)
@@ -249,8 +207,8 @@ def _pull_piece(
 def _pull_all(
     grads: Sequence[Array], plan: Columns | Train, rest: tuple[Sequence[Made[Array]], Groups, Operands[Array]], *,
     scale: bool,
-) -> tuple[Array, Array | None, Array | None]:  # fmt: skip
-    """The gradients of the gates, of the start's pairs and of the scale, where there are such, from the pieces'."""
+) -> tuple[Array, Array | None]:  # fmt: skip
+    """The gradients of the gates and of the scale, where there is one, from the pieces'."""
     made: Sequence[Made[Array]]
     made, groups, operands = rest
     found: list[list[Any]] = [[None] * len(group) for group in groups]
@@ -258,11 +216,11 @@ def _pull_all(
         _pull_piece(grad, plan, number, groups, met, found)
         for number, (grad, met) in enumerate(zip(grads, operands, strict=True))
     ]
-    gates, pairs = _pull(found, plan, made)
+    gates = _pull(found, plan, made)
     if not scale:
-        return gates, pairs, None
+        return gates, None
     opening = _open(plan, 0, openings[0])
-    return gates, pairs, (openings[0].reshape(-1, len(opening)) * opening).sum(1)
+    return gates, (openings[0].reshape(-1, len(opening)) * opening).sum(1)
 
 
 def _flatten(nested: Any) -> Iterator[Any]:
@@ -287,45 +245,41 @@ class _Contract(torch.autograd.Function):
     """autograd by itself would take a step for every view, which are more than the products."""
 
     @staticmethod
-    def forward(
-        ctx: Any, plan: Columns | Train, gates: Tensor, pairs: Tensor | None, scale: Tensor | None
-    ) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, plan: Columns | Train, gates: Tensor, scale: Tensor | None) -> tuple[Tensor, ...]:
         ctx.plan, ctx.fits = plan, is_soon_multiplied(gates, plan.size * (gates.numel() // plan.entries))
-        inputs: list[Any] = [gates, pairs, scale]
+        inputs: list[Any] = [gates, scale]
         if ctx.fits:
             inputs = [None if tensor is None else as_array(tensor) for tensor in inputs]
-        first, *others = inputs
         with silently():
-            pieces, made, groups, operands = _contract(first, plan, *others)
+            pieces, made, groups, operands = _contract(inputs[0], plan, inputs[1])
         ctx.rest = made, groups, operands
         # What torch holds can be computed again or kept elsewhere, as checkpoints do; arrays are small then.
         kept = () if ctx.fits else tuple(_flatten(ctx.rest))
         ctx.rest = ctx.rest if ctx.fits else _refill(ctx.rest, iter(range(len(kept))))
-        ctx.save_for_backward(gates, pairs, scale, *kept)
+        ctx.save_for_backward(gates, scale, *kept)
         return tuple(map(as_tensor, pieces))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         plan: Columns | Train = ctx.plan
-        gates, pairs, scale, *kept = ctx.saved_tensors
+        gates, scale, *kept = ctx.saved_tensors
         create = torch.is_grad_enabled()
         # Gradients may come in batches of torch's own, and what was made on arrays is not made as on tensors.
         if create or (ctx.fits and not all(map(is_plain, grads))):
             # The same products once more, as functions that have gradients themselves.
             wanted = ctx.needs_input_grad[1:]
-            needed = [tensor for tensor, need in zip((gates, pairs, scale), wanted, strict=True) if need]
+            needed = [tensor for tensor, need in zip((gates, scale), wanted, strict=True) if need]
             with torch.enable_grad():
-                pieces = _contract(gates, plan, pairs, scale)[0]
+                pieces = _contract(gates, plan, scale)[0]
             again = iter(pull_again(pieces, needed, grads, create_graph=create))
             return None, *(next(again) if need else None for need in wanted)
         rest = ctx.rest if ctx.fits else _refill(ctx.rest, iter(kept))
         with silently():
             given = [as_array(grad) for grad in grads] if ctx.fits else grads
-            pulled, own_pairs, own_scale = _pull_all(given, plan, rest, scale=scale is not None)
+            pulled, own_scale = _pull_all(given, plan, rest, scale=scale is not None)
         return (
             None,
             as_tensor(pulled).reshape(gates.shape),
-            None if own_pairs is None else as_tensor(own_pairs).reshape(pairs.shape),
             None if own_scale is None else as_tensor(own_scale).reshape(scale.shape),
         )
 
@@ -334,8 +288,8 @@ class _ContractMany(torch.autograd.Function):
     """Under torch.func.vmap: the columns of all walls are made in the same products."""
 
     @staticmethod
-    def forward(plan: Columns | Train, gates: Tensor, pairs: Tensor | None, scale: Tensor | None) -> tuple[Tensor, ...]:
-        return tuple(_contract(gates, plan, pairs, scale)[0])
+    def forward(plan: Columns | Train, gates: Tensor, scale: Tensor | None) -> tuple[Tensor, ...]:
+        return tuple(_contract(gates, plan, scale)[0])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

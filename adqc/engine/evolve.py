@@ -37,7 +37,8 @@ def run_program(
     Args:
         gates: (G, 2^k, 2^k), in the order in which they act.
         program: What :func:`adqc.engine.program.find_programs` returned.
-        start: (Q, 2), the product state to begin with; None for |0…0>.
+        start: (Q, 2), the product state to begin with; None for |0…0>, and where :func:`adqc.engine.absorb.absorb` has
+            taken it in.
         scale: (), multiplies the first piece.
         unitary: Whether the gates are unitary.
 
@@ -45,7 +46,8 @@ def run_program(
         For each piece (left bonds, 2^sites, right bonds), the sites in the order that the program says.
     """
     if not isinstance(program, Program):
-        return contract(gates, program, start=start, scale=None if scale is None else scale.to(gates.dtype))
+        assert start is None, "gates take it in where every site has one"
+        return contract(gates, program, scale=None if scale is None else scale.to(gates.dtype))
     one = gates.new_ones(1)
     first = one if scale is None else scale.to(gates.dtype).reshape(1)
     return _run([first] + [one] * (len(program.pieces) - 1), gates, program, start, unitary)

@@ -25,33 +25,6 @@ from adqc.threads import WORK, find_team, split, wait
 Many = Sequence[NumpyArray]
 
 
-def multiply_out(
-    scale: NumpyArray, sites: NumpyArray
-) -> tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]:
-    """A product state.
-
-    Args:
-        scale: (1,), its factor.
-        sites: (Q, 2).
-
-    Returns:
-        The state, (2^Q,), and what makes the gradients of scale and sites of its own.
-    """
-    # Of the first sites, one more each time.
-    states = [scale]
-    for site in sites:
-        states.append(np.outer(states[-1], site).reshape(-1))
-
-    def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
-        found = np.empty_like(sites)
-        for at in range(len(sites) - 1, -1, -1):
-            pairs = grad.reshape(-1, 2)
-            found[at], grad = states[at] @ pairs, pairs @ sites[at]
-        return grad, found
-
-    return states[-1], pull
-
-
 def run_windows(
     state: NumpyArray, gates: NumpyArray, windows: Windows
 ) -> tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]:

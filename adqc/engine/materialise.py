@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from adqc.arrays import own_backward
 from adqc.constants import constant, plans
 from adqc.engine import cost
+from adqc.engine.absorb import absorb, is_absorbed
 from adqc.engine.arrange import crop
 from adqc.engine.columns import DEEPEST_SLICED, Columns, make_columns
 from adqc.engine.contract import as_halves
@@ -61,8 +62,8 @@ class Plan:
 
 @plans
 def make_plan(
-    wiring: Wiring, layout: Layout, route: str = "auto", *, in_loops: bool = False, zeros: bool = True,
-    unitary: bool = False, real: bool = True,
+    wiring: Wiring, layout: Layout, route: str = "auto", *, in_loops: bool = False, unitary: bool = False,
+    real: bool = True,
 ) -> Plan:  # fmt: skip
     """The cheapest plan.
 
@@ -70,28 +71,25 @@ def make_plan(
         wiring: The sequence of gates.
         layout: Shape and order of the sites.
         route: ``"halves"`` (all layers in the head, where there are two sites), ``"fused"`` (all in the tail), or
-            ``"auto"``.
+            ``"auto"``. All begin with |0…0>, as gates take a product state in.
         in_loops: Whether gates that act on a whole state do so in loops, where it is small or unitary, see
             :mod:`adqc.engine.gate_loops` and :mod:`adqc.engine.undone`; on the CPU.
-        zeros: Whether the circuit begins with |0…0>, as loops make halves of such circuits only.
         unitary: Whether transposed gates undo the gates, so that loops may take any number of them.
         real: Whether the gates are real; loops take complex ones as real ones, see :mod:`adqc.engine.planes`.
     """
-    return _make_plan(wiring, layout, route, in_loops, zeros, unitary, real or not in_loops)
+    return _make_plan(wiring, layout, route, in_loops, unitary, real or not in_loops)
 
 
 @lru_cache(maxsize=256)
-def _make_plan(
-    wiring: Wiring, layout: Layout, route: str, in_loops: bool, zeros: bool, unitary: bool, real: bool
-) -> Plan:
-    depth, flags = len(wiring.layers), _Flags(in_loops, zeros, unitary, real)
+def _make_plan(wiring: Wiring, layout: Layout, route: str, in_loops: bool, unitary: bool, real: bool) -> Plan:
+    depth, flags = len(wiring.layers), _Flags(in_loops, unitary, real)
     route = "auto" if route == "matrix-free" else route
     lasts = {"fused": [0], "halves": [depth]}.get(route) or sorted(
         {0, depth, *(last for last in SWITCHES if last < depth)}
     )
     plans = _list_plans(wiring, layout, lasts, flags)
     if not real:
-        slower = _list_plans(wiring, layout, lasts, _Flags(False, zeros, unitary, False))
+        slower = _list_plans(wiring, layout, lasts, _Flags(False, unitary, False))
         plans += [replace(plan, seconds=COMPLEX * plan.seconds) for plan in slower]
     return min(plans, key=lambda plan: plan.seconds)
 
@@ -100,7 +98,6 @@ class _Flags(NamedTuple):
     """As of :func:`make_plan`."""
 
     in_loops: bool
-    zeros: bool
     unitary: bool
     real: bool
 
@@ -132,7 +129,7 @@ def _plans(wiring: Wiring, layout: Layout, last: int, flags: _Flags) -> list[Pla
     programs: list[Program | Columns | Train | Patches] = []
     if flags.planes == 1:
         programs += [program for split in splits for program in find_programs(early, split, ranks=ranks)]
-    if flags.in_loops and flags.zeros:
+    if flags.in_loops:
         patches = [make_patches(early, split, ranks=ranks, real=flags.real) for split in splits]
         programs += [own for own in patches if own is not None]
     if not programs:
@@ -164,7 +161,7 @@ def _peeled_plans(wiring: Wiring, layout: Layout, early: Wiring, split: Split, f
     made: list[Columns | Patches | None] = []
     if flags.planes == 1:
         made += [make_columns(early, (border,), ranks=ranks, sliced=sliced, peeled=peeled) for sliced in (False, True)]
-    if flags.in_loops and flags.zeros:
+    if flags.in_loops:
         made.append(peel_patches(early, peeled, border, ranks=ranks, real=flags.real))
     heads = [head for head in made if head is not None]
     if not heads:
@@ -184,7 +181,7 @@ def _tails(
 ) -> Sequence[Program | Windows]:
     """The ways to apply gates to a state that holds the sites in this order; None where it is |0…0>."""
     if flags.in_loops:
-        sites, zeros = range(late.sites) if order is None else order, flags.zeros and order is None
+        sites, zeros = range(late.sites) if order is None else order, order is None
         windows = find_windows(late, layout, sites, zeros=zeros, unitary=flags.unitary, real=flags.real)
         if windows is not None:
             return [windows]
@@ -210,6 +207,8 @@ def build_weight(
     """The weight by the plan of its geometry; arguments as for :func:`adqc.engine.build`."""
     plan = make_plan(wiring, layout, route)
     assert not isinstance(plan.tail, Windows), "no loops were asked for"
+    if start is not None and is_absorbed(wiring):
+        gates, start = absorb(gates, start, wiring), None
     if plan.head is None:
         assert plan.tail is not None, "a plan without a head has a tail"
         (state,) = run_program(gates, plan.tail, start, scale, unitary=unitary)

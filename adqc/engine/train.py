@@ -14,11 +14,8 @@ from itertools import chain, pairwise
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from adqc.arrays import Array, Numbers, fixed, side_by_side, take
-from adqc.constants import constant
 from adqc.engine.pieces import Piece, Step, Wire, finish
 from adqc.engine.split import Split
 from adqc.geometry import Wiring
@@ -37,8 +34,6 @@ class Train:
         cores: For each piece the rows and columns of its cores' matrices, core by core.
         places: The entries of all cores, one after another, as places in the entries of all gates.
         back: For each entry of the gates where it is among these, behind which lies a zero.
-        sites: The sites of each gate.
-        fresh: For each gate, which of its wires are |0> when it gets there.
 
     Attributes:
         entries: Number of entries of all gates.
@@ -50,8 +45,6 @@ class Train:
     cores: tuple[tuple[tuple[int, int], ...], ...]
     places: Numbers
     back: Numbers
-    sites: tuple[tuple[int, ...], ...]
-    fresh: tuple[tuple[bool, ...], ...]
 
     entries: int = field(init=False)
     size: int = field(init=False)
@@ -95,8 +88,6 @@ def make_train(wiring: Wiring, split: Split, *, ranks: Sequence[int] | None = No
         tuple(tuple(shapes) for _, shapes, _ in made),
         Numbers(tuple(places.tolist())),
         _find_back(places, size * len(gates)),
-        gates,
-        wiring.fresh,
     )
 
 
@@ -180,24 +171,3 @@ def pull_cores(grads: Sequence[Sequence[Array]], train: Train) -> Array:
     walls = math.prod(lead)
     flat.append(fixed(ZERO if walls == 1 else Numbers((0.0,) * walls), flat[0]).reshape(*lead, 1))
     return take(side_by_side(flat), train.back)
-
-
-def absorb(gates: Tensor, start: Tensor, train: Train) -> Tensor:
-    """Gates that do to |0> what these do to the start vectors of the sites that they are the first to meet.
-
-    Args:
-        gates: (…, G, 2^k, 2^k).
-        start: (…, Q, 2), the product state to begin with.
-        train: What :func:`make_train` returned.
-    """
-    like = start.detach()
-    met = start[..., constant(train.sites, like, dtype=torch.long), :]
-    fresh = constant(train.fresh, like, dtype=torch.bool)[:, :, None, None]
-    unit = torch.eye(2, dtype=start.dtype, device=start.device)
-    # What is |0> becomes the start vector, what is not stays.
-    turns = torch.where(fresh, torch.stack([met, torch.zeros_like(met)], dim=-1), unit).unbind(-3)
-    whole = turns[0]
-    for turn in turns[1:]:
-        whole = (whole[..., :, None, :, None] * turn[..., None, :, None, :]).flatten(-4, -3).flatten(-2)
-    found: Tensor = gates @ whole
-    return found
