@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional as F
 
+from adqc.array_circuit import Many, make_circuit
 from adqc.arrays import NumpyArray, as_array, is_kept_elsewhere
-from adqc.at_once import (
-    Many,
-    Part,
-    find_plan,
-    find_program,
-    list_tensors,
-    make_circuit,
-    make_part,
-    run_parts,
-)
+from adqc.at_once import Part, find_plan, find_program, list_tensors, make_part, run_parts
 from adqc.engine.apply import apply_arrays, apply_chain, as_matrices, goes_at_once, pull_pieces
 from adqc.engine.chain import Chain
 from adqc.engine.dense import goes_in_loops, multiply_inputs
