@@ -229,7 +229,7 @@ def test_it_is_what_a_small_circuit_takes(monkeypatch):
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("gate", ["cartan", "free", "o8"])
+@pytest.mark.parametrize("gate", ["cartan", "su4", "free", "o8"])
 @pytest.mark.parametrize("layout", ["rows-first", "interleaved"])
 @pytest.mark.parametrize("batch", [1, 300])
 def test_pieces_and_their_gradients_are_those_made_in_steps(gate, layout, batch):

@@ -26,13 +26,13 @@ def apply_gate_(gate: Any, turned: bool, tile: Any, found: Any, inner: int, far:
         wide: Entries of a vector; divides both.
         planes: In how many stretches the tile lies, one behind another; rows of the gate go on in the second one.
     """
-    size, entries = len(gate) // planes, len(tile) // planes
+    size, entries = len(gate) >> (planes - 1), len(tile) >> (planes - 1)
     span = max(size * inner, 2 * far)
     zero = fill(tile.dtype.type(0))
+    below = 0
     for row in range(0, len(gate), 4):
-        below = row % size * inner + row // size * entries
+        beside = 0
         for column in range(0, len(gate), 4):
-            beside = column % size * inner + column // size * entries
             own = gate[column : column + 4, row : row + 4] if turned else gate[row : row + 4, column : column + 4]
             g00, g01, g02, g03 = fill(own[0, 0]), fill(own[0, 1]), fill(own[0, 2]), fill(own[0, 3])
             g10, g11, g12, g13 = fill(own[1, 0]), fill(own[1, 1]), fill(own[1, 2]), fill(own[1, 3])
@@ -65,6 +65,8 @@ def apply_gate_(gate: Any, turned: bool, tile: Any, found: Any, inner: int, far:
                         j += wide
                     j += inner
                 j += span - far
+            beside = entries if column + 4 == size else beside + 4 * inner
+        below = entries if row + 4 == size else below + 4 * inner
 
 
 @compiled
@@ -80,14 +82,14 @@ def pull_gate_(own: Any, tile: Any, grad: Any, inner: int, far: int, wide: int, 
         wide: The same.
         planes: The same.
     """
-    size, entries = len(own) // planes, len(tile) // planes
+    size, entries = len(own) >> (planes - 1), len(tile) >> (planes - 1)
     span = max(size * inner, 2 * far)
     zero = fill(tile.dtype.type(0))
     # More sums than for two rows at once do not find a place in the registers of every machine.
+    block = 0
     for row in range(0, len(own), 2):
-        below = row % size // 4 * 4 * inner + row % 4 // 2 * far + row // size * entries
+        below, beside = block + (far if row & 2 else 0), 0
         for column in range(0, len(own), 4):
-            beside = column % size * inner + column // size * entries
             s0, s1, s2, s3, t0, t1, t2, t3 = zero, zero, zero, zero, zero, zero, zero, zero
             j = 0
             while j < entries:
@@ -114,3 +116,6 @@ def pull_gate_(own: Any, tile: Any, grad: Any, inner: int, far: int, wide: int, 
             own[row + 1, column + 1] += total(t1)
             own[row + 1, column + 2] += total(t2)
             own[row + 1, column + 3] += total(t3)
+            beside = entries if column + 4 == size else beside + 4 * inner
+        if row & 2:
+            block = entries if row + 2 == size else block + 4 * inner
