@@ -21,10 +21,10 @@ def read_window_(
 ) -> None:  # fmt: skip
     """Bring what goes through a window together, rows of ``line`` entries: each row from its source; of each plane of
     the state, so many entries, a plane of the tile. There is a spare tile."""
-    part = len(tile) // planes
     for p in range(planes):
-        own, to = state[p * size : (p + 1) * size], slice(p * part, (p + 1) * part)
-        _read_plane_(own, tile[to], spare[to], b, at, sources, given, behind, lanes, line, wide)
+        _read_plane_(
+            state, tile, spare, p * size + at, p * len(sources) * line, b, sources, given, behind, lanes, line, wide
+        )
 
 
 @compiled
@@ -33,54 +33,54 @@ def write_window_(
     line: int, wide: int, planes: int,
 ) -> None:  # fmt: skip
     """The adjoint of :func:`read_window_`; all of the state is written."""
-    part = len(tile) // planes
     for p in range(planes):
-        own, to = state[p * size : (p + 1) * size], slice(p * part, (p + 1) * part)
-        _write_plane_(own, tile[to], spare[to], b, at, sources, given, behind, lanes, line, wide)
+        _write_plane_(
+            state, tile, spare, p * size + at, p * len(sources) * line, b, sources, given, behind, lanes, line, wide
+        )
 
 
 @compiled
 def _read_plane_(
-    state: Any, tile: Any, spare: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int,
-    wide: int,
+    state: Any, tile: Any, spare: Any, at: int, begin: int, b: int, sources: Any, given: int, behind: int, lanes: int,
+    line: int, wide: int,
 ) -> None:  # fmt: skip
     if lanes % wide == 0 and behind % wide == 0:
-        _read_vectors_(state, tile, b, at, sources, given, behind, lanes, wide)
+        _read_vectors_(state, tile, at, begin, b, sources, given, behind, lanes, wide)
         return
     if _is_turned(given, behind, lanes, wide):
         whole = given == len(sources)
         found = tile if whole else spare
         if behind == 1:
-            _turn_(state, b * given, given, found, 0, line, lanes, given, wide)
+            _turn_(state, at + b * given, given, found, begin, line, lanes, given, wide)
         else:
             pairs, units = state.view(np.float64), found.view(np.float64)
-            _turn_(pairs, b * given, given, units, 0, line // 2, lanes // 2, given, wide // 2)
+            _turn_(pairs, at // 2 + b * given, given, units, begin // 2, line // 2, lanes // 2, given, wide // 2)
         if not whole:
-            _read_vectors_(spare, tile, 0, 0, sources, given, line, lanes, wide)
+            _read_vectors_(spare, tile, begin, begin, 0, sources, given, line, lanes, wide)
         return
-    _read_rows_(state, tile, b, at, sources, given, behind, lanes, line)
+    _read_rows_(state, tile, at, begin, b, sources, given, behind, lanes, line)
 
 
 @compiled
 def _write_plane_(
-    state: Any, tile: Any, spare: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int,
-    wide: int,
+    state: Any, tile: Any, spare: Any, at: int, begin: int, b: int, sources: Any, given: int, behind: int, lanes: int,
+    line: int, wide: int,
 ) -> None:  # fmt: skip
     if lanes % wide == 0 and behind % wide == 0:
-        _write_vectors_(state, tile, b, at, sources, given, behind, lanes, wide)
+        _write_vectors_(state, tile, at, begin, b, sources, given, behind, lanes, wide)
         return
     if _is_turned(given, behind, lanes, wide):
         whole = given == len(sources)
         if not whole:
-            _write_vectors_(spare, tile, 0, 0, sources, given, line, lanes, wide)
+            _write_vectors_(spare, tile, begin, begin, 0, sources, given, line, lanes, wide)
         own = tile if whole else spare
         if behind == 1:
-            _turn_(own, 0, line, state, b * given, given, given, lanes, wide)
+            _turn_(own, begin, line, state, at + b * given, given, given, lanes, wide)
         else:
             units, pairs = own.view(np.float64), state.view(np.float64)
-            _turn_(units, 0, line // 2, pairs, b * given, given, given, lanes // 2, wide // 2)
+            _turn_(units, begin // 2, line // 2, pairs, at // 2 + b * given, given, given, lanes // 2, wide // 2)
         return
-    _write_rows_(state, tile, b, at, sources, given, behind, lanes, line)
+    _write_rows_(state, tile, at, begin, b, sources, given, behind, lanes, line)
 
 
 @compiled
@@ -99,11 +99,12 @@ def _turn_(items: Any, at: int, step: int, found: Any, to: int, line: int, rows:
 
 @compiled
 def _read_vectors_(
-    state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, wide: int
+    state: Any, tile: Any, at: int, begin: int, b: int, sources: Any, given: int, behind: int, lanes: int, wide: int
 ) -> None:
     step, run = given * behind, min(behind, lanes)
     for r in range(len(sources)):
-        to, last = r * lanes, (r + 1) * lanes
+        to = begin + r * lanes
+        last = to + lanes
         if sources[r, 0] < 0:
             tile[to:last] = 0
             continue
@@ -119,13 +120,14 @@ def _read_vectors_(
 
 @compiled
 def _write_vectors_(
-    state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, wide: int
+    state: Any, tile: Any, at: int, begin: int, b: int, sources: Any, given: int, behind: int, lanes: int, wide: int
 ) -> None:
     step, run = given * behind, min(behind, lanes)
     for r in range(len(sources)):
         if sources[r, 0] < 0:
             continue
-        to, last, again = r * lanes, (r + 1) * lanes, sources[r, 1] > 0
+        to, again = begin + r * lanes, sources[r, 1] > 0
+        last = to + lanes
         own = (b * given + sources[r, 0]) * behind + at
         while to < last:
             end = to + run
@@ -139,12 +141,12 @@ def _write_vectors_(
 
 @compiled
 def _read_rows_(
-    state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int
+    state: Any, tile: Any, at: int, begin: int, b: int, sources: Any, given: int, behind: int, lanes: int, line: int
 ) -> None:
     step, run = given * behind, min(behind, lanes)
     unit = _find_unit(run)
     for r in range(len(sources)):
-        to = r * line
+        to = begin + r * line
         if sources[r, 0] < 0:
             tile[to : to + lanes] = 0
             continue
@@ -162,14 +164,14 @@ def _read_rows_(
 
 @compiled
 def _write_rows_(
-    state: Any, tile: Any, b: int, at: int, sources: Any, given: int, behind: int, lanes: int, line: int
+    state: Any, tile: Any, at: int, begin: int, b: int, sources: Any, given: int, behind: int, lanes: int, line: int
 ) -> None:
     step, run = given * behind, min(behind, lanes)
     unit = _find_unit(run)
     for r in range(len(sources)):
         if sources[r, 0] < 0:
             continue
-        to, again = r * line, sources[r, 1] > 0
+        to, again = begin + r * line, sources[r, 1] > 0
         own = (b * given + sources[r, 0]) * behind + at
         last = to + lanes
         while to < last:
