@@ -16,7 +16,7 @@ from adqc.engine.gate_kernels import apply_gate_, pull_gate_
 from adqc.engine.gate_loops import add_up_, run_windows
 from adqc.engine.moves import find_origins, gather, scatter
 from adqc.engine.script import find_end, find_limits
-from adqc.engine.window_loops import count_lanes, most_entries, name_rows
+from adqc.engine.window_loops import lay_tiles, most_entries, name_rows
 from adqc.engine.window_moves import read_window_, write_window_
 from adqc.engine.windows import TILE, Windows, split_windows
 from adqc.threads import find_team, split, wait
@@ -59,14 +59,11 @@ def _run_(
     own_rows, planes = name_rows(windows), limits[5]
     for w in range(len(windows)):
         start, stop, before, rows, behind, _, _ = windows[w]
-        lanes = count_lanes(before, rows, behind, limits, count)
-        line = max(lanes, wide)
+        lanes, line, together, side, tiles = lay_tiles(before, rows, behind, limits, count)
         if lanes < line:
             room[:] = 0
         entries, size = planes * rows * line, before * rows * behind
         tile, other = room[0, :entries], room[1, :entries]
-        together, side = max(1, lanes // behind), max(1, behind // lanes)
-        tiles = before // together * side
         for t in range(number * tiles // count, (number + 1) * tiles // count):
             b, at = t // side * together, t % side * lanes
             read_window_(state, tile, other, size, b, at, own_rows[:rows], rows, behind, lanes, line, wide, planes)
@@ -93,15 +90,12 @@ def _pull_(
     own_rows, own, planes = name_rows(windows), found[number], limits[5]
     for w in range(len(windows) - 1, -1, -1):
         start, stop, before, rows, behind, _, _ = windows[w]
-        lanes = count_lanes(before, rows, behind, limits, count)
-        line = max(lanes, wide)
+        lanes, line, together, side, tiles = lay_tiles(before, rows, behind, limits, count)
         if lanes < line:
             room[:] = 0
         entries, size = planes * rows * line, before * rows * behind
         tile, other = room[0, :entries], room[1, :entries]
         back, spare = room[2, :entries], room[3, :entries]
-        together, side = max(1, lanes // behind), max(1, behind // lanes)
-        tiles = before // together * side
         for t in range(number * tiles // count, (number + 1) * tiles // count):
             b, at = t // side * together, t % side * lanes
             read_window_(state, tile, other, size, b, at, own_rows[:rows], rows, behind, lanes, line, wide, planes)

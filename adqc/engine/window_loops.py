@@ -71,14 +71,11 @@ def _run_state_(
         if large and w < alone:
             before_it = behind_it
             continue
-        lanes = count_lanes(before, rows, behind, limits, count)
-        line = max(lanes, wide)
+        lanes, line, together, side, tiles = lay_tiles(before, rows, behind, limits, count)
         tile, other = room[0, : planes * rows * line], room[1, : planes * rows * line]
         if lanes < line:
             tile[:] = 0
         named = sources[source : source + rows]
-        together, side = max(1, lanes // behind), max(1, behind // lanes)
-        tiles = before // together * side
         for t in range(number * tiles // count, (number + 1) * tiles // count):
             b, at = t // side * together, t % side * lanes
             read_window_(before_it, tile, other, ahead, b, at, named, given, behind, lanes, line, wide, planes)
@@ -168,16 +165,13 @@ def _pull_state_(
         if not large and w >= alone:
             grad = into_it
             continue
-        lanes = count_lanes(before, rows, behind, limits, count)
-        line = max(lanes, wide)
+        lanes, line, together, side, tiles = lay_tiles(before, rows, behind, limits, count)
         entries = planes * rows * line
         own, other = room[steps, :entries], room[steps + 1, :entries]
         if lanes < line:
             room[0, :entries] = 0
             own[:] = 0
         named = sources[source : source + rows]
-        together, side = max(1, lanes // behind), max(1, behind // lanes)
-        tiles = before // together * side
         for t in range(number * tiles // count, (number + 1) * tiles // count):
             b, at = t // side * together, t % side * lanes
             tile = room[0, :entries]
@@ -200,12 +194,21 @@ def _pull_state_(
 @compiled
 def count_lanes(before: int, rows: int, behind: int, limits: Any, count: int) -> int:
     """How many values of other sites go through a window together, on each of so many threads."""
-    _, most, least, close, _, planes = limits
-    lanes = max(1, most // (planes * rows))
+    wide, most, least, close, _, planes = limits
+    lanes = max(wide, most // (planes * rows))
     while count * lanes > before * behind and planes * lanes * rows > least:
         lanes //= 2
     found: int = min(lanes, behind) if behind >= close else min(lanes, before * behind)
     return found
+
+
+@compiled
+def lay_tiles(before: int, rows: int, behind: int, limits: Any, count: int) -> Any:
+    """How many values of other sites go through a window together, and with how many zeros as many as fill vectors; how
+    many of the axes ahead of it that are, how many tiles those behind it fall into, and how many tiles there are."""
+    lanes = count_lanes(before, rows, behind, limits, count)
+    together, side = max(1, lanes // behind), max(1, behind // lanes)
+    return lanes, max(lanes, limits[0]), together, side, before // together * side
 
 
 @compiled
