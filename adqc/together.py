@@ -1,4 +1,5 @@
-"""Circuits of a model generated together: those of one geometry, as of a transformer's blocks, in one batched pass."""
+"""Circuits of a model generated together: small ones in one step of autograd, others of one geometry, as of a
+transformer's blocks, in one batched pass."""
 
 from __future__ import annotations
 
@@ -42,11 +43,11 @@ class Together:
 def together_(model: nn.Module) -> Together:
     """Generate the circuits of a model together, at each call of the model that trains.
 
-    Small circuits cost calls, not arithmetic. Those of equal geometry are made in one batched pass: of many alike all
-    take little longer than one. The others, where they are small and their layers would build their weights, are made
-    one after another in one step of autograd, which finds code and numbers of one still in the caches when it comes to
-    the next. The weights are made when the model is called and let go when it returns. One backward pass takes the
-    gradients of all: add two losses of one call up, or take the first one's with ``retain_graph=True``.
+    Small circuits cost calls, not arithmetic. On the CPU they are made one after another in one step of autograd, which
+    finds code and numbers of one still in the caches when it comes to the next. Elsewhere those of equal geometry are
+    made in one batched pass: of many alike all take little longer than one. The weights are made when the model is
+    called and let go when it returns. One backward pass takes the gradients of all: add two losses of one call up, or
+    take the first one's with ``retain_graph=True``.
 
     Layers that apply their circuit without building the weight, and larger circuits without a partner, go on as before;
     so do layers that are put into the model later.
@@ -74,44 +75,45 @@ def together_(model: nn.Module) -> Together:
 
 
 class _Circuits:
-    """The circuits of a model that are generated together.
+    """The circuits of a model that are generated together: those whose layers build their weights.
 
     Attributes:
-        alike: Those of equal geometry, group by group.
-        single: Those without a partner whose layers build their weights.
+        walls: The circuits.
+        kinds: For each the number of its geometry.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        groups: dict[object, list[BrickWall]] = defaultdict(list)
+        uses = {id(getattr(layer, "circuit", None)): USES.get(type(layer)) for layer in model.modules()}
+        kinds: dict[object, int] = {}
+        self.walls: list[BrickWall] = []
+        self.kinds: list[int] = []
         for wall in model.modules():
-            if isinstance(wall, BrickWall) and wall.config.route != "matrix-free" and 2**wall.sites <= MOST_ENTRIES:
+            if not isinstance(wall, BrickWall) or wall.config.route == "matrix-free" or 2**wall.sites > MOST_ENTRIES:
+                continue
+            use = uses.get(id(wall))
+            if use is None or not _is_applied(wall, use):
                 kind = (wall.wiring, wall.layout, wall.shape, wall.seen, wall.family, wall.config.route)
-                groups[kind].append(wall)
-        self.alike = [walls for walls in groups.values() if len(walls) > 1]
-        alone = {id(walls[0]): walls[0] for walls in groups.values() if len(walls) == 1}
-        for layer in model.modules():
-            use = USES.get(type(layer))
-            own = alone.get(id(getattr(layer, "circuit", None)))
-            if use is not None and own is not None and _is_applied(own, use):
-                del alone[id(own)]
-        self.single = list(alone.values())
+                self.walls.append(wall)
+                self.kinds.append(kinds.setdefault(kind, len(kinds)))
 
     def generate(self, model: nn.Module, inputs: Any) -> None:
         """Ahead of the model's call."""
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return
-        for walls in self.alike:
+        _generate_small(self.walls)
+        groups: dict[object, list[BrickWall]] = defaultdict(list)
+        for wall, kind in zip(self.walls, self.kinds, strict=True):
             # Parts of a model may have been moved or converted since.
-            if len({(wall.scale.dtype, wall.scale.device) for wall in walls}) == 1:
+            if not wall.is_ready():
+                groups[kind, wall.scale.dtype, wall.scale.device].append(wall)
+        for walls in groups.values():
+            if len(walls) > 1:
                 _generate_alike(walls)
-        if len(self.single) > 1:
-            _generate_one_by_one(self.single)
 
     def let_go(self, model: nn.Module, inputs: Any, output: Any) -> None:
         """Behind it, whether it has raised an error or not."""
-        for walls in (*self.alike, self.single):
-            for wall in walls:
-                wall.ready.pop(get_ident(), None)
+        for wall in self.walls:
+            wall.ready.pop(get_ident(), None)
 
 
 def _is_applied(wall: BrickWall, use: str) -> bool:
@@ -122,6 +124,7 @@ def _is_applied(wall: BrickWall, use: str) -> bool:
 
 
 def _generate_alike(walls: Sequence[BrickWall]) -> None:
+    """Generate them in one batched pass."""
     first = walls[0]
     stacked = [torch.stack([wall.get_parameter(name) for wall in walls]) for name, _ in first.named_parameters()]
     build = partial(first.build, route=first.config.route)
@@ -129,7 +132,8 @@ def _generate_alike(walls: Sequence[BrickWall]) -> None:
         wall.ready[get_ident()] = tensor
 
 
-def _generate_one_by_one(walls: Sequence[BrickWall]) -> None:
+def _generate_small(walls: Sequence[BrickWall]) -> None:
+    """Generate those that are small, where there are several, in one step of autograd."""
     found = [(wall, find_part(wall, wall.gates, wall.scale, wall.config.route, wall.state)) for wall in walls]
     parts = [(wall, part) for wall, part in found if part is not None]
     if len(parts) < 2:

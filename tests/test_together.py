@@ -51,14 +51,18 @@ def test_one_pass_for_all_of_a_kind(monkeypatch, gate):
     model = make(gate)
     model[1] = copy.deepcopy(model[2])  # a copy is of a kind with its original
     adqc.together_(model)
+    # As on other devices.
+    monkeypatch.setattr(together, "find_part", lambda *_: None)
+    x = torch.randn(3, 12, dtype=torch.float64)
+    due = copy.deepcopy(model)(x)
     calls = []
     build = adqc.BrickWall.build
     monkeypatch.setattr(adqc.BrickWall, "build", lambda *a, **k: calls.append(1) or build(*a, **k))
-    model(torch.randn(3, 12, dtype=torch.float64))
+    torch.testing.assert_close(model(x), due, rtol=0, atol=1e-12)
     assert len(calls) == 2  # the four, and the last one alone
 
 
-def test_what_is_there_is_not_made_again(monkeypatch):
+def test_layers_that_apply_their_circuit_go_on_to_do_so(monkeypatch):
     config = adqc.Circuit(depth=2, layout="rows-first")
     model = nn.Sequential(*(adqc.nn.Linear(1024, 1024, circuit=config) for _ in range(3)))
     used = []
@@ -69,7 +73,16 @@ def test_what_is_there_is_not_made_again(monkeypatch):
     assert len(used) == 3  # alone, each is applied without its weight
     adqc.together_(model)
     torch.testing.assert_close(model(x), due)
-    assert len(used) == 3
+    assert len(used) == 6
+
+
+def test_small_circuits_alike_are_made_in_one_step_of_autograd(monkeypatch):
+    model, runs, run = make(), [], together.run_parts
+    adqc.together_(model)
+    monkeypatch.setattr(together, "run_parts", lambda parts: runs.append(len(parts)) or run(parts))
+    monkeypatch.setattr(together, "_generate_alike", lambda walls: pytest.fail("all are small"))
+    model(torch.randn(3, 12, dtype=torch.float64))
+    assert runs == [5]
 
 
 def test_nothing_is_left_behind_even_after_an_error():

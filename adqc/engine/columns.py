@@ -31,10 +31,9 @@ class Slice:
 
     Args:
         first: The slice begins with layer 2 · first.
-        entries: The entries that the products take where the product state is |0…0> (a slice behind others sees
-            nothing of it): of the gates of the first layer, of layers 2, 4, … behind that one, of the last layer where
-            it is an even one, and of the odd layers, those of all columns one after another. They are places in the
-            entries of all gates, behind which lie a zero and a one.
+        entries: The entries that the products take: of the gates of the first layer, of layers 2, 4, … behind that one,
+            of the last layer where it is an even one, and of the odd layers, those of all columns one after another.
+            They are places in the entries of all gates, behind which lie a zero and a one.
         sizes: How many each of these four are.
         axes: The permutation of a column's axes that makes a matrix of it, for pieces that are contracted to the right,
             and for the last one, which is contracted to the left.
@@ -79,7 +78,7 @@ class Columns:
             the last one |0> on all bonds, for others None, the identity of their left bonds.
         pieces: How the columns are put together. A step's group is twice the slice's number, and one more in the last
             piece; its row is the number of the column, in the last piece counted from its own first one.
-        places: Where the products find the gates' entries where the product state is |0…0>.
+        places: Where the products find the gates' entries.
         kept: For each piece the rows that are kept of its last column's matrix; None for all. Others there are only
             beside gates that are left out, see :mod:`adqc.engine.peel`.
 
