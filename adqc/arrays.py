@@ -8,6 +8,7 @@ through torch, which uses all of its threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -160,8 +161,10 @@ def silently() -> np.errstate:
 
 def by_torch(function: Callable[[Tensor], Tensor], given: NumpyArray) -> tuple[NumpyArray, Pull]:
     """A function of tensors on an array, and what makes the gradient of what it is given of that of its result."""
-    # Whoever calls it may have switched gradients off, as steps of autograd do.
-    with torch.inference_mode(False), torch.enable_grad():
+    # Whoever calls it may have switched gradients off, as steps of autograd do, or want what is kept in between for
+    # himself, as checkpoints do.
+    own_keeping = torch.autograd.graph.saved_tensors_hooks(_same, _same) if is_kept_elsewhere() else nullcontext()
+    with torch.inference_mode(False), torch.enable_grad(), own_keeping:
         own = torch.from_numpy(given.copy()).requires_grad_()
         found = function(own)
 
@@ -170,6 +173,10 @@ def by_torch(function: Callable[[Tensor], Tensor], given: NumpyArray) -> tuple[N
         return as_array(pulled)
 
     return as_array(found), pull
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 def as_tensor(array: Array) -> Tensor:

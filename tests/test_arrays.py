@@ -188,3 +188,22 @@ def test_one_wall_with_some_scales():
     scales = torch.randn(3, dtype=torch.float64)
     found = torch.func.vmap(own.build, (None, 0))(own.gates, scales)
     torch.testing.assert_close(found, torch.stack([own.build(own.gates, scale) for scale in scales]))
+
+
+def test_functions_of_tensors_on_arrays():
+    given = np.linspace(0.1, 2, 6).reshape(2, 3)
+
+    def refuse(tensor):
+        pytest.fail("what is kept is nobody else's business")
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(refuse, refuse)
+    for looking_on in (torch.enable_grad(), torch.no_grad(), torch.inference_mode(), hooks):
+        with looking_on:
+            found, pull = arrays.by_torch(lambda x: torch.complex(x.sin(), x**2), given)
+        np.testing.assert_allclose(found, np.sin(given) + 1j * given**2, rtol=1e-14)
+        # Twice, as for two losses of one call.
+        for _ in range(2):
+            np.testing.assert_allclose(pull((2 + 3j) * np.ones_like(found)), 2 * np.cos(given) + 6 * given, rtol=1e-14)
+    # What depends on nothing has no gradient.
+    _, pull = arrays.by_torch(lambda x: torch.ones(2, 2, dtype=x.dtype) + 0 * x[:, :2].detach().requires_grad_(), given)
+    np.testing.assert_array_equal(pull(np.ones((2, 2))), np.zeros((2, 3)))
