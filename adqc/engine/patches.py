@@ -147,4 +147,5 @@ def _make_patch(
     idle = [at for wire, at in place.items() if ends[wire] == wire]
     sizes, count = piece.sizes, 1 + len(planes)
     windows = lay_windows(gates, len(axes), idle, copies, piece.move, sizes, sizes, planes=count)
-    return None if windows is None else (piece, Patch(Numbers(tuple(own)), windows))
+    # Pieces keep all that their windows are given.
+    return None if windows is None or windows.kept_at else (piece, Patch(Numbers(tuple(own)), windows))

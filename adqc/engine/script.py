@@ -209,7 +209,8 @@ def _write(
             moves.append((ahead[0], len(origins.high), ahead[1], len(origins.low), origins.unit, place))
             last += math.prod(end.whole)
         firsts.append(begin)
-        begin, made = begin + own.begins, made + own.size - math.prod(own.shape)
+        begin += own.begins
+        made += own.planes * sum(math.prod(window[2:5]) for window in own.windows.values[:-1])
     tables = (
         *(np.array(table, np.intp).reshape(len(table), -1) for table in (gates, windows, sources, rows, moves)),
         *(np.concatenate([*lists, np.empty(0, np.intp)]).astype(np.intp) for lists in (high, low)),
