@@ -49,8 +49,8 @@ def together_(model: nn.Module) -> Together:
     called and let go when it returns. One backward pass takes the gradients of all: add two losses of one call up, or
     take the first one's with ``retain_graph=True``.
 
-    Layers that apply their circuit without building the weight, and larger circuits without a partner, go on as before;
-    so do layers that are put into the model later.
+    Layers that on the CPU apply their circuit without building the weight, and larger circuits without a partner, go on
+    as before; so do layers that are put into the model later.
 
     Args:
         model: A model with compressed layers; it is this module whose calls are followed, not those of its parts.
@@ -75,11 +75,12 @@ def together_(model: nn.Module) -> Together:
 
 
 class _Circuits:
-    """The circuits of a model that are generated together: those whose layers build their weights.
+    """The circuits of a model that are generated together.
 
     Attributes:
         walls: The circuits.
         kinds: For each the number of its geometry.
+        applied: For each whether its layer may go without the weight, as on the CPU it then does.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -87,23 +88,26 @@ class _Circuits:
         kinds: dict[object, int] = {}
         self.walls: list[BrickWall] = []
         self.kinds: list[int] = []
+        self.applied: list[bool] = []
         for wall in model.modules():
             if not isinstance(wall, BrickWall) or wall.config.route == "matrix-free" or 2**wall.sites > MOST_ENTRIES:
                 continue
             use = uses.get(id(wall))
-            if use is None or not _is_applied(wall, use):
-                kind = (wall.wiring, wall.layout, wall.shape, wall.seen, wall.family, wall.config.route)
-                self.walls.append(wall)
-                self.kinds.append(kinds.setdefault(kind, len(kinds)))
+            kind = (wall.wiring, wall.layout, wall.shape, wall.seen, wall.family, wall.config.route)
+            self.walls.append(wall)
+            self.kinds.append(kinds.setdefault(kind, len(kinds)))
+            self.applied.append(use is not None and _is_applied(wall, use))
 
     def generate(self, model: nn.Module, inputs: Any) -> None:
         """Ahead of the model's call."""
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return
-        _generate_small(self.walls)
+        # Parts of a model may have been moved or converted since.
+        known = zip(self.walls, self.kinds, self.applied, strict=True)
+        built = [(wall, kind) for wall, kind, applied in known if not (applied and wall.scale.device.type == "cpu")]
+        _generate_small([wall for wall, _ in built])
         groups: dict[object, list[BrickWall]] = defaultdict(list)
-        for wall, kind in zip(self.walls, self.kinds, strict=True):
-            # Parts of a model may have been moved or converted since.
+        for wall, kind in built:
             if not wall.is_ready():
                 groups[kind, wall.scale.dtype, wall.scale.device].append(wall)
         for walls in groups.values():
