@@ -256,11 +256,6 @@ def turn(items: Array, axes: Sequence[int]) -> Array:
     return items.permute(tuple(axes)) if isinstance(items, Tensor) else items.transpose(axes)
 
 
-def swap(items: Array) -> Array:
-    """The first two axes exchanged."""
-    return items.transpose(0, 1) if isinstance(items, Tensor) else items.swapaxes(0, 1)
-
-
 def adjoint(matrices: Array) -> Array:
     """Conjugate transpose of the last two axes."""
     return matrices.mT.conj()

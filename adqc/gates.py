@@ -76,7 +76,9 @@ class GateFamily:
 
     def __post_init__(self) -> None:
         # No property: small circuits take as long as calls do. By identity, as what users bring need have no hash.
-        other = None if self.columns else partial(by_torch, self.matrices)
+        other = (
+            None if self.columns else partial(by_torch, partial(_make_promised, self.name, self.matrices, self.real))
+        )
         object.__setattr__(self, "arrays", next((own for made, own in _ARRAYS if self.matrices is made), other))
 
     def stored(self, fresh: Sequence[bool]) -> tuple[int, ...]:
@@ -111,6 +113,21 @@ class GateFamily:
 
     def __repr__(self) -> str:
         return f"GateFamily({self.name!r}, parameters={self.parameters}, unitary={self.unitary}, real={self.real})"
+
+
+def _make_promised(name: str, matrices: Callable[[Tensor], Tensor], real: bool, params: Tensor) -> Tensor:
+    """Gates of the type that loops take them for, whatever type a family made by a user returns."""
+    gates = matrices(params)
+    if not real:
+        return gates.to(complex_type(params.dtype))
+    if gates.is_complex():
+        if gates.imag.any():
+            raise ValueError(
+                f"gate family {name!r} says that its gates are real, but its matrices have imaginary parts: make it "
+                f"with real=False"
+            )
+        gates = gates.real
+    return gates.to(params.dtype)
 
 
 # --- cartan: the minimal real brick -----------------------------------------------------------------------------

@@ -189,6 +189,28 @@ def test_gates_of_other_matrices_are_not_taken_for_the_familys_own():
         torch.testing.assert_close(wall(), due, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("real", [True, False])
+@pytest.mark.parametrize("turn", [lambda gates: gates.double(), lambda gates: gates + 0j, lambda gates: gates])
+def test_gates_come_in_whatever_type_a_user_has_made_them(dtype, real, turn):
+    cartan = FAMILIES["cartan"].matrices
+    family = dataclasses.replace(FAMILIES["cartan"], name="mine", matrices=lambda p: turn(cartan(p)), real=real)
+    wall = make(family, depth=4, dtype=dtype)
+    found, due = build(wall), make(depth=4)("gates")
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, due.to(dtype), rtol=0, atol=1e-6 if dtype == torch.float32 else 1e-13)
+    found.sum().backward()
+    assert wall.gates.grad.dtype == dtype
+
+
+def test_gates_that_are_not_real_as_promised_are_refused():
+    family = dataclasses.replace(
+        FAMILIES["su4"], name="mine", matrices=lambda p: FAMILIES["su4"].matrices(p), real=True
+    )
+    with pytest.raises(ValueError, match="gate family 'mine' says that its gates are real"):
+        build(make(family))
+
+
 def test_only_what_is_needed_gets_a_gradient():
     wall = make()
     wall.scale.requires_grad_(False)
