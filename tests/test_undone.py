@@ -120,18 +120,24 @@ def test_only_what_transposed_gates_undo_goes_without_what_is_kept(monkeypatch):
         adqc.engine.materialise._make_plan.cache_clear()
 
 
-def test_a_deep_circuit_keeps_few_states():
-    wall = adqc.BrickWall((1024, 1024), adqc.Circuit(depth=48))
-    state = 2**20 * 4
-    plan = find_plan(wall, wall.gates, wall.scale, "auto")
-    assert plan.tail.undone is not None
-    wall().sum().backward()
+def measure(wall):
+    """The bytes that are kept behind a forward pass, and the most that both passes take."""
     tracemalloc.start()
     weight = wall()
     kept = tracemalloc.get_traced_memory()[0]
     weight.sum().backward()
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
+    return kept, most
+
+
+def test_a_deep_circuit_keeps_few_states():
+    wall = adqc.BrickWall((1024, 1024), adqc.Circuit(depth=48))
+    state = 2**20 * 4
+    plan = find_plan(wall, wall.gates, wall.scale, "auto")
+    assert plan.tail.undone is not None
+    wall().sum().backward()
+    kept, most = measure(wall)
     # The weight, the last state, and one of all that windows are given while the state grows; then the gradient as it
     # lies, and the state that is undone.
     assert kept < 3.1 * state
@@ -145,12 +151,7 @@ def test_a_deep_circuit_of_free_gates_keeps_a_root_of_its_states():
     count, parts = len(tail.windows.values), len(tail.kept_at)
     assert count > 3 * parts
     wall().sum().backward()
-    tracemalloc.start()
-    weight = wall()
-    kept = tracemalloc.get_traced_memory()[0]
-    weight.sum().backward()
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    kept, most = measure(wall)
     # The weight, what some windows were given, and what those of one stretch are; then of two stretches, and gradients.
     longest = max(b - a for a, b in pairwise((*tail.kept_at, count)))
     assert kept < (parts + longest + 1.1) * state
