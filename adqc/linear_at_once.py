@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from adqc.array_circuit import Many, make_circuit
 from adqc.arrays import NumpyArray, as_array, is_kept_elsewhere
 from adqc.at_once import Part, find_plan, find_program, list_tensors, make_part, run_parts
-from adqc.engine.apply import apply_arrays, apply_chain, as_matrices, goes_at_once, pull_pieces
+from adqc.engine.apply import apply_chain, as_matrices, pull_pieces
+from adqc.engine.apply_loops import apply_arrays, goes_at_once
 from adqc.engine.chain import Chain
 from adqc.engine.dense import goes_in_loops, multiply_inputs
 from adqc.engine.materialise import Plan
@@ -48,18 +50,19 @@ def apply_at_once(
     if not suits_loops(gates, x) or not (bias is None or suits_loops(bias, x)) or is_kept_elsewhere():
         return None
     program = find_program(wall, gates, scale, chain, state)
-    if program is None or not goes_at_once(chain, len(x), x.element_size()):
+    if program is None or not goes_at_once(len(x), x.element_size()):
         return None
     tensors = list_tensors(gates, scale, state)
     rows, whole, count = wall.shape[0], x.requires_grad, len(tensors)
     others = [] if bias is None else [bias]
+    trained = torch.is_grad_enabled() and any(map(_is_trained, (*tensors, x)))
 
     def make(*given: NumpyArray) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:
         inputs, *added = given[count:]
         pulled: list[NumpyArray | None] = []
 
         def ending(pieces: Many, late: NumpyArray) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
-            found, pull_found = apply_arrays(inputs, as_matrices(pieces, chain), chain, rows)
+            found, pull_found = apply_arrays(inputs, as_matrices(pieces, chain), chain, rows, trained=trained)
             for numbers in added:
                 found += numbers
 

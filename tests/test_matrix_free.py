@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 import adqc
 from adqc import arrays, linear_at_once
-from adqc.engine import apply, chain
+from adqc.engine import apply_loops, chain
 from adqc.engine.apply import apply_chain
 from adqc.engine.chain import is_ordered
 from adqc.engine.split import cut
@@ -77,8 +77,8 @@ def test_every_number_of_pieces_and_both_directions(gate, places, backwards):
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("frozen", [(), ("x",), ("circuit",)], ids=str)
 def test_a_batch_in_parts(gate, places, backwards, frozen, monkeypatch):
-    monkeypatch.setattr(apply, "AT_MOST", 0)
-    monkeypatch.setattr(apply, "LEAST", 3)
+    monkeypatch.setattr(apply_loops, "AT_MOST", 0)
+    monkeypatch.setattr(apply_loops, "LEAST", 3)
     wall = adqc.BrickWall((60, 50), adqc.Circuit(depth=4, gate=gate), dtype=torch.float64)
     split = cut(wall.wiring, places)
     plan = chain._finish(wall.wiring, wall.layout, split, 8, backwards, "linear", wall.family.real)
@@ -97,6 +97,48 @@ def test_a_batch_in_parts(gate, places, backwards, frozen, monkeypatch):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("kept", [0, 2**30])
+@pytest.mark.parametrize("gate", ["cartan", "cartan-su4", "free"])
+@pytest.mark.parametrize("order", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_batch_in_parts_in_one_step(kept, gate, order, dtype, monkeypatch):
+    for name, value in (("KEPT", kept), ("AT_MOST", 0), ("LEAST", 16)):
+        monkeypatch.setattr(apply_loops, name, value)
+    runs = []
+    own = apply_loops._operands
+    monkeypatch.setattr(apply_loops, "_operands", lambda *given: runs.append(len(given[0])) or own(*given))
+    settings = circuit(depth=3, gate=gate, layout=order, route="matrix-free")
+    layer = adqc.nn.Linear(100, 90, circuit=settings, dtype=dtype)
+    # Neither in one stretch nor a multiple of what fills a vector, but for the parts ahead of the last.
+    wide = torch.randn(75, 200, dtype=dtype)
+    x = wide[:, ::2].requires_grad_()
+    y = layer(x)
+    assert "AtOnce" in y.grad_fn.name()
+    forward = len(runs)
+    assert forward > 1
+    assert sum(runs) == 75
+    assert all(size % 16 == 0 for size in runs[:-1])
+    leaves = [*layer.parameters(), x]
+    weight = layer.circuit("gates")
+    due = F.linear(x, weight, layer.bias)
+    seed = torch.randn(90, 75, dtype=dtype).T
+    rounding = 1e-10 if dtype == torch.float64 else 1e-4
+    torch.testing.assert_close(y, due, rtol=0, atol=rounding)
+    # Twice, as what has been kept must be there the second time.
+    for _ in range(2):
+        runs.clear()
+        found = torch.autograd.grad(y, leaves, seed, retain_graph=True)
+        assert len(runs) == (0 if kept else forward)
+        for a, b in zip(found, torch.autograd.grad(due, leaves, seed, retain_graph=True), strict=True):
+            torch.testing.assert_close(a, b, rtol=rounding, atol=rounding * max(1, b.abs().max().item()))
+    x = x.detach()
+    found = torch.autograd.grad(layer(x), leaves[:-1], seed)
+    for a, b in zip(found, torch.autograd.grad(due, leaves[:-1], seed), strict=True):
+        torch.testing.assert_close(a, b, rtol=rounding, atol=rounding * max(1, b.abs().max().item()))
+    with torch.no_grad():
+        torch.testing.assert_close(layer.eval()(x), due.detach(), rtol=0, atol=rounding)
+
+
 def test_sums_over_many_parts_keep_their_digits(monkeypatch):
     wall = adqc.BrickWall((32, 32), adqc.Circuit(depth=3), generator=torch.Generator().manual_seed(0))
     plan = chain._finish(wall.wiring, wall.layout, cut(wall.wiring, (4,)), 8, False, "linear", True)
@@ -110,8 +152,8 @@ def test_sums_over_many_parts_keep_their_digits(monkeypatch):
 
     due = gradients(torch.float64)
     whole = gradients(torch.bfloat16)
-    monkeypatch.setattr(apply, "AT_MOST", 0)
-    monkeypatch.setattr(apply, "LEAST", 2)
+    monkeypatch.setattr(apply_loops, "AT_MOST", 0)
+    monkeypatch.setattr(apply_loops, "LEAST", 2)
     parts = gradients(torch.bfloat16)
     for a, b, exact in zip(parts, whole, due, strict=True):
         assert (a - exact).norm() < 1.5 * (b - exact).norm() + 0.004 * exact.norm()
@@ -133,7 +175,7 @@ def test_batches_of_other_sizes_share_what_is_kept(monkeypatch):
 
 def test_parts_need_little_memory(monkeypatch):
     kept = []
-    monkeypatch.setattr(apply, "AT_MOST", 2**16)
+    monkeypatch.setattr(apply_loops, "AT_MOST", 2**16)
     layer = adqc.nn.Linear(256, 256, circuit=circuit())
     x = torch.randn(512, 256)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):
@@ -258,11 +300,11 @@ def test_gradients_of_gradients():
     assert torch.autograd.gradgradcheck(run, (x, *numbers))
 
 
-@pytest.mark.parametrize(("batch", "seen"), [(1, 0), (9, 1), (16, 1), (40, 1), (16 * 2**7, 0)])
+@pytest.mark.parametrize(("batch", "seen"), [(1, 0), (9, 1), (16, 1), (40, 1), (16 * 2**7, 1)])
 def test_a_batch_that_fills_vectors_goes_in_one_step(monkeypatch, batch, seen):
     used = []
     own = linear_at_once.apply_arrays
-    monkeypatch.setattr(linear_at_once, "apply_arrays", lambda *given: used.append(1) or own(*given))
+    monkeypatch.setattr(linear_at_once, "apply_arrays", lambda *given, **more: used.append(1) or own(*given, **more))
     layer = adqc.nn.Linear(120, 100, circuit=circuit(layout="rows-first"), dtype=torch.float64)
     x = torch.randn(batch, 120, dtype=torch.float64)
     y = layer(x)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding, pad
 
-from adqc.arrays import Array, NumpyArray, is_traced, own_backward, turn
-from adqc.engine import block_loops
+from adqc.arrays import Array, as_array, is_traced, own_backward, turn
+from adqc.engine.apply_loops import apply_arrays, count_together, goes_at_once
 from adqc.engine.chain import Chain
 from adqc.engine.products import apply_to_middle, fill_up, pull_matrix, spread, suits_loops, transpose
 
-# Bytes that inputs may take up between the pieces, at least and at most: as much as half of the batch itself takes, but
-# no more than cores keep near them. And how many inputs go through together at least, as narrower products are slow.
-AT_ONCE, AT_MOST, LEAST = 2**20, 2**22, 16
 # A piece's bond, rows, columns and bond as forwards products take them, and back.
 FORWARDS, BACK = (1, 3, 0, 2), (2, 0, 3, 1)
 
@@ -80,6 +76,8 @@ def apply_chain(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int) 
     Returns:
         (batch, rows).
     """
+    if goes_at_once(x.shape[0], x.element_size()) and _goes_in_arrays(x, matrices):
+        return torch.from_numpy(apply_arrays(as_array(x), list(map(as_array, matrices)), chain, rows)[0])
     total = math.prod(chain.columns)
     if x.shape[1] < total:
         x = pad(x, (0, total - x.shape[1]))
@@ -87,7 +85,7 @@ def apply_chain(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int) 
     filled = fill_up(batch, x.element_size()) if suits_loops(x, matrices[0]) else None
     if filled is not None and filled > batch:
         x = pad(x, (0, 0, 0, filled - batch))
-    part = _part(x.numel(), chain, x.element_size())
+    part = count_together(x.numel(), chain, x.element_size())
     if is_traced() or x.shape[0] <= part:
         found = _through(x, matrices, chain)[:, :rows]
     elif own_backward():
@@ -97,10 +95,10 @@ def apply_chain(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int) 
     return found if len(found) == batch else found[:batch]
 
 
-def _part(entries: int, chain: Chain, itemsize: int) -> int:
-    """How many inputs go through all pieces together."""
-    room = min(max(AT_ONCE, entries * itemsize // 2), AT_MOST)
-    return max(LEAST, room // (chain.widest * itemsize))
+def _goes_in_arrays(x: Tensor, matrices: Sequence[Tensor]) -> bool:
+    if torch.is_grad_enabled() and any(one.requires_grad for one in (x, *matrices)):
+        return False
+    return all(suits_loops(x, matrix) for matrix in matrices)
 
 
 def _in_parts(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int, part: int) -> Tensor:
@@ -165,54 +163,6 @@ class _ApplyInParts(torch.autograd.Function):
                 pulled.append(transpose(own.reshape(x.shape[1], -1)))
         cast = (own.to(matrix.dtype) for own, matrix in zip(total, matrices, strict=True))
         return None, None, None, torch.cat(pulled) if pulled else None, *cast
-
-
-def goes_at_once(chain: Chain, batch: int, itemsize: int) -> bool:
-    """Whether :func:`apply_arrays` takes so many inputs."""
-    filled = fill_up(batch, itemsize)
-    return filled is not None and filled <= _part(filled * math.prod(chain.columns), chain, itemsize)
-
-
-def apply_arrays(
-    x: NumpyArray, matrices: Sequence[NumpyArray], chain: Chain, rows: int
-) -> tuple[NumpyArray, Callable[..., tuple[NumpyArray | None, list[NumpyArray]]]]:
-    """The same as :func:`apply_chain` in compiled loops, all inputs at once; see :func:`goes_at_once`.
-
-    Returns:
-        What that returns, and what makes of its gradient that of x, where that is wanted, and those of the matrices.
-    """
-    (batch, columns), total = x.shape, math.prod(chain.columns)
-    filled = fill_up(batch, x.itemsize)
-    assert filled is not None, "asked of batches that fill vectors"
-    found = block_loops.transpose(_widen(x, filled, total))
-    operands = []
-    for matrix, items in zip(matrices, chain.items, strict=True):
-        operands.append(found.reshape(items, matrix.shape[1], -1))
-        found = np.empty((items, len(matrix), operands[-1].shape[2]), x.dtype)
-        block_loops.spread(matrix, operands[-1], found)
-    made = block_loops.transpose(found.reshape(-1, filled)[:rows])[:batch]
-
-    def pull(grad: NumpyArray, *, whole: bool) -> tuple[NumpyArray | None, list[NumpyArray]]:
-        own = block_loops.transpose(_widen(grad, filled, math.prod(chain.rows)))
-        pulled = []
-        for k in range(len(matrices) - 1, -1, -1):
-            own = own.reshape(len(operands[k]), len(matrices[k]), -1)
-            pulled.append(block_loops.add_up(own, operands[k]))
-            if k or whole:
-                behind, own = own, np.empty(operands[k].shape, own.dtype)
-                block_loops.spread(block_loops.transpose(matrices[k]), behind, own)
-        return block_loops.transpose(own.reshape(-1, filled)[:columns])[:batch] if whole else None, pulled[::-1]
-
-    return made, pull
-
-
-def _widen(items: NumpyArray, rows: int, columns: int) -> NumpyArray:
-    """Zeros behind the rows and columns of a matrix."""
-    if items.shape == (rows, columns):
-        return items
-    found = np.zeros((rows, columns), items.dtype)
-    found[: len(items), : items.shape[1]] = items
-    return found
 
 
 def look_up(index: Tensor, matrices: Sequence[Tensor], chain: Chain, columns: int) -> Tensor:

@@ -62,10 +62,15 @@ def transpose(items: NumpyArray) -> NumpyArray:
     turned = items.T
     if turned.flags.c_contiguous:
         return turned
-    items = np.ascontiguousarray(items)
     found = np.empty(turned.shape, items.dtype)
-    _transpose_(*find_team(items.size), items, found, count_entries(items.itemsize))
+    transpose_into_(found, items)
     return found
+
+
+def transpose_into_(found: NumpyArray, items: NumpyArray) -> None:
+    """The same, into an array in one stretch."""
+    items = np.ascontiguousarray(items)
+    _transpose_(*find_team(items.size), items, found, count_entries(items.itemsize))
 
 
 @compiled

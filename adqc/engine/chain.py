@@ -45,6 +45,7 @@ class Chain:
         size: Entries of all pieces together.
         items: For each piece, in the order in which they are applied, how many products it takes to apply it.
         widest: How many entries an input has at most between the pieces.
+        met: How many all pieces meet of an input.
     """
 
     program: Program | Columns | Train
@@ -59,20 +60,24 @@ class Chain:
     size: int = field(init=False)
     items: tuple[int, ...] = field(init=False)
     widest: int = field(init=False)
+    met: int = field(init=False)
 
     def __post_init__(self) -> None:
         # No properties: torch.compile reads fields only.
         sizes = list(zip(self.rows, self.columns, pairwise((1, *self.bonds, 1)), strict=True))
         object.__setattr__(self, "size", sum(r * c * a * b for r, c, (a, b) in sizes))
         done, left = 1, math.prod(self.columns)
-        items, widest = [], left
+        items, widest, met, entries = [], left, 0, left
         for row, column, (before, after) in reversed(sizes) if self.backwards else sizes:
             left //= column
             items.append(left if self.backwards else done)
             done *= row
-            widest = max(widest, done * left * (before if self.backwards else after))
+            met += entries
+            entries = done * left * (before if self.backwards else after)
+            widest = max(widest, entries)
         object.__setattr__(self, "items", tuple(items))
         object.__setattr__(self, "widest", widest)
+        object.__setattr__(self, "met", met)
 
 
 def is_ordered(layout: Layout) -> bool:
