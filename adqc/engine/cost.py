@@ -60,7 +60,7 @@ def step_cost(step: Step) -> float:
     """One block applied."""
     rows = step.rows
     entries = step.before * step.columns * step.behind
-    moved = 2 * ELEMENT * entries / (CACHED if ELEMENT * entries < CACHE else BYTES)
+    moved = 2 * ELEMENT * entries / (CACHED if ELEMENT * entries < CACHE else BYTES) + another(entries)
     if step.move is not None:
         moved += copy(entries, step.move.run)
     if step.before == 1:
