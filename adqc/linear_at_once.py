@@ -14,13 +14,14 @@ from adqc.array_circuit import Many, make_circuit
 from adqc.arrays import NumpyArray, as_array, is_kept_elsewhere
 from adqc.at_once import Part, find_plan, find_program, list_tensors, make_part, run_parts
 from adqc.engine.apply import apply_chain, as_matrices, pull_pieces
-from adqc.engine.apply_loops import apply_arrays, goes_at_once
+from adqc.engine.apply_loops import apply_arrays, goes_at_once, widen
 from adqc.engine.chain import Chain
 from adqc.engine.dense import goes_in_loops, multiply_inputs
 from adqc.engine.materialise import Plan
 from adqc.engine.patches import Patches
 from adqc.engine.products import suits_loops
 from adqc.engine.tiles import Tiles, apply_tiles, make_tiles
+from adqc.vectors import count_entries
 
 if TYPE_CHECKING:
     from adqc.brickwall import BrickWall
@@ -50,7 +51,7 @@ def apply_at_once(
     if not suits_loops(gates, x) or not (bias is None or suits_loops(bias, x)) or is_kept_elsewhere():
         return None
     program = find_program(wall, gates, scale, chain, state)
-    if program is None or not goes_at_once(len(x), x.element_size()):
+    if program is None or not goes_at_once(len(x), x.element_size(), chain):
         return None
     tensors = list_tensors(gates, scale, state)
     rows, whole, count = wall.shape[0], x.requires_grad, len(tensors)
@@ -104,6 +105,9 @@ def linear_at_once(
     else:
         make = partial(_apply_tiles, wall, plan, tiles, len(tensors))
     count, own = len(tensors), part
+    least = count_entries(x.element_size())
+    if len(x) < least:
+        make = partial(_fill_up, make, count, least)
 
     def in_steps(*given: Tensor) -> Sequence[Tensor]:
         (weight,) = own.in_steps(*given[:count])
@@ -122,7 +126,9 @@ def _find(
     wall: BrickWall, gates: Tensor, scale: Tensor, x: Tensor, bias: Tensor | None, state: Tensor | None
 ) -> tuple[Plan, Tiles | None] | None:
     """How the weight is built, and the tiles where it is made of these; None as above."""
-    if wall.config.frequencies is not None or not goes_in_loops(x, wall.shape, (scale, bias)) or is_kept_elsewhere():
+    if wall.config.frequencies is not None or not goes_in_loops(x, wall.shape, (scale, bias), filled=True):
+        return None
+    if is_kept_elsewhere():
         return None
     plan = find_plan(wall, gates, scale, wall.config.route, state)
     if plan is None:
@@ -157,6 +163,23 @@ def _build_and_multiply(
         return [*stored, first, *[last] * len(others)]
 
     return (found,), pull
+
+
+def _fill_up(
+    make: Callable[..., tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]], at: int, least: int,
+    *given: NumpyArray,
+) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:  # fmt: skip
+    """The same for fewer inputs than fill a vector, with zeros behind them."""
+    batch = len(given[at])
+    (found,), pull_all = make(*given[:at], widen(given[at], least, given[at].shape[1]), *given[at + 1 :])
+
+    def pull(grads: Many) -> Sequence[NumpyArray | None]:
+        pulled = list(pull_all([widen(grads[0], least, grads[0].shape[1])]))
+        first = pulled[at]
+        pulled[at] = None if first is None else first[:batch]
+        return pulled
+
+    return (found[:batch],), pull
 
 
 def _apply_tiles(

@@ -300,7 +300,7 @@ def test_gradients_of_gradients():
     assert torch.autograd.gradgradcheck(run, (x, *numbers))
 
 
-@pytest.mark.parametrize(("batch", "seen"), [(1, 0), (9, 1), (16, 1), (40, 1), (16 * 2**7, 1)])
+@pytest.mark.parametrize(("batch", "seen"), [(1, 0), (2, 1), (9, 1), (16, 1), (40, 1), (16 * 2**7, 1)])
 def test_a_batch_that_fills_vectors_goes_in_one_step(monkeypatch, batch, seen):
     used = []
     own = linear_at_once.apply_arrays

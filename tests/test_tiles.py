@@ -126,8 +126,9 @@ def make_layer(**options):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_layer_whose_inputs_need_no_gradient_stores_no_weight(monkeypatch, bias):
-    calls, layer, x = take_note(monkeypatch), make_layer(bias=bias), torch.randn(30, 300, dtype=torch.float64)
+@pytest.mark.parametrize("batch", [30, 1])
+def test_a_layer_whose_inputs_need_no_gradient_stores_no_weight(monkeypatch, bias, batch):
+    calls, layer, x = take_note(monkeypatch), make_layer(bias=bias), torch.randn(batch, 300, dtype=torch.float64)
     parameters = list(layer.parameters())
     found = layer(x)
     due = F.linear(x, layer.circuit("gates"), layer.bias)

@@ -76,7 +76,7 @@ def apply_chain(x: Tensor, matrices: Sequence[Tensor], chain: Chain, rows: int) 
     Returns:
         (batch, rows).
     """
-    if goes_at_once(x.shape[0], x.element_size()) and _goes_in_arrays(x, matrices):
+    if _goes_in_arrays(x, matrices) and goes_at_once(x.shape[0], x.element_size(), chain):
         return torch.from_numpy(apply_arrays(as_array(x), list(map(as_array, matrices)), chain, rows)[0])
     total = math.prod(chain.columns)
     if x.shape[1] < total:

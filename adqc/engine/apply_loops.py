@@ -16,12 +16,13 @@ import numpy as np
 from adqc.arrays import NumpyArray
 from adqc.engine import block_loops
 from adqc.engine.chain import Chain
-from adqc.engine.products import fill_up
 from adqc.vectors import count_entries
 
 # Bytes that inputs may take up between the pieces, at least and at most: as much as half of the batch itself takes, but
 # no more than cores keep near them. And how many inputs go through together at least, as narrower products are slow.
 AT_ONCE, AT_MOST, LEAST = 2**20, 2**22, 16
+# Entries that all matrices are multiplied by up to which three in four may be zeros that fill vectors, not one in two.
+FILLED = 2**18
 # Bytes of what the matrices are multiplied by up to which that is kept for the backward pass.
 KEPT = 5 * 2**20
 
@@ -32,9 +33,10 @@ def count_together(entries: int, chain: Chain, itemsize: int) -> int:
     return max(LEAST, room // (chain.widest * itemsize))
 
 
-def goes_at_once(batch: int, itemsize: int) -> bool:
+def goes_at_once(batch: int, itemsize: int, chain: Chain) -> bool:
     """Whether :func:`apply_arrays` takes so many inputs."""
-    return fill_up(batch, itemsize) is not None
+    filled = batch + -batch % count_entries(itemsize)
+    return 2 * batch > filled or (4 * batch >= filled and filled * chain.met <= FILLED)
 
 
 def apply_arrays(
@@ -119,7 +121,7 @@ def _pull(
 def _turn(items: NumpyArray, sizes: Sequence[int]) -> NumpyArray:
     """(batch, numbers), transposed, with zeros behind as many as there are of such bits, and to fill vectors."""
     batch = len(items)
-    return block_loops.transpose(_widen(items, batch + -batch % count_entries(items.itemsize), math.prod(sizes)))
+    return block_loops.transpose(widen(items, batch + -batch % count_entries(items.itemsize), math.prod(sizes)))
 
 
 def _turn_back_(found: NumpyArray, items: NumpyArray) -> None:
@@ -131,7 +133,7 @@ def _turn_back_(found: NumpyArray, items: NumpyArray) -> None:
         found[:] = block_loops.transpose(own)[: len(found)]
 
 
-def _widen(items: NumpyArray, rows: int, columns: int) -> NumpyArray:
+def widen(items: NumpyArray, rows: int, columns: int) -> NumpyArray:
     """Zeros behind the rows and columns of a matrix."""
     if items.shape == (rows, columns):
         return items

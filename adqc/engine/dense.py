@@ -23,19 +23,20 @@ TURNED = 7
 PullInputs = Callable[[NumpyArray, Sequence[bool]], Sequence[NumpyArray | None]]
 
 
-def goes_in_loops(x: Tensor, shape: Sequence[int], others: Sequence[Tensor | None]) -> bool:
+def goes_in_loops(x: Tensor, shape: Sequence[int], others: Sequence[Tensor | None], *, filled: bool = False) -> bool:
     """Whether compiled loops may multiply inputs, (batch, columns), by a weight.
 
     Args:
         x: The inputs.
         shape: The weight's, (rows, columns).
         others: Tensors that must be of the same kind as the inputs; None for one that is not there.
+        filled: Whether zeros would be put behind inputs that do not fill a vector.
     """
     if x.dim() != 2 or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or is_traced():
         return False
     # Fewer rows or columns do not fill a vector; for fewer inputs the weight would be read and turned, and hardly
     # multiplied.
-    least = min(*x.shape, *shape)
+    least = min(*shape) if filled and len(x) else min(*x.shape, *shape)
     if x.shape[1] != shape[1] or least < count_entries(x.element_size()) or not shares_threads():
         return False
     for one in (x, *others):
