@@ -21,7 +21,7 @@ from adqc.engine.split import Split, cut, slopes
 from adqc.engine.train import Train
 from adqc.geometry import Layout, Wiring
 
-# Inputs from which on products go in compiled loops.
+# Inputs from which on products go in compiled loops; a quarter as many may, with zeros for the others.
 LOOPED = 16
 MOST_PIECES = 4
 MOST_PLACES = 14
@@ -174,11 +174,13 @@ def _apply_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, backwar
     for row, column, before, after in reversed(shapes) if backwards else shapes:
         inner, outer = (after, before) if backwards else (before, after)
         left //= column
-        items, rest = (left, done * batch) if backwards else (done, left * batch)
-        if batch < LOOPED:
-            seconds += cost.batched(items, row * outer, column * inner, rest)
+        items, rest = (left, done) if backwards else (done, left)
+        sides = items, row * outer, column * inner
+        looped = cost.spread(*sides, rest * max(batch, LOOPED))
+        if 4 * batch < LOOPED:
+            seconds += cost.batched(*sides, rest * batch)
         else:
-            seconds += cost.spread(items, row * outer, column * inner, rest)
+            seconds += looped if batch >= LOOPED else min(looped, cost.batched(*sides, rest * batch))
         done *= row
     return seconds
 
