@@ -23,8 +23,8 @@ from adqc.geometry import Layout, Wiring
 from adqc.kept import keep, keeps
 from adqc.linear_at_once import apply_at_once, linear_at_once
 
-# What a training step takes for each pass forward: two products for one, and for a chain all of them once more.
-PASSES, CHAIN_PASSES = 3, 4
+# What a training step takes for each pass forward: two products for one, and for large chains all of them once more.
+PASSES, CHAIN_PASSES = 3, 3.5
 
 
 def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool | None = None) -> Chain | None:

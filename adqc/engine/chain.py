@@ -169,7 +169,9 @@ def _apply_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, backwar
     columns, rows = 1, 1
     for row, column, _, _ in shapes:
         rows, columns = rows * row, columns * column
-    seconds = cost.copy(batch * rows) + cost.copy(batch * columns) + (6 + 3 * len(shapes)) * cost.CALL
+    # Loops turn a part of the batch at a time, and go on with it at once.
+    fresh = batch >= LOOPED
+    seconds = sum(cost.copy(batch * side, fresh=fresh) for side in (rows, columns)) + (6 + 3 * len(shapes)) * cost.CALL
     done, left = 1, columns
     for row, column, before, after in reversed(shapes) if backwards else shapes:
         inner, outer = (after, before) if backwards else (before, after)
