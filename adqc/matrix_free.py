@@ -22,6 +22,7 @@ from adqc.engine.materialise import make_plan
 from adqc.geometry import Layout, Wiring
 from adqc.kept import keep, keeps
 from adqc.linear_at_once import apply_at_once, linear_at_once
+from adqc.lookup_at_once import look_up_at_once
 
 # What a training step takes for each pass forward: two products for one, and for large chains all of them once more.
 PASSES, CHAIN_PASSES = 3, 3.5
@@ -84,7 +85,15 @@ def _free_seconds(chain: Chain, kept: bool, training: bool) -> float:
 def predict_built(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool) -> float:
     """What building the weight and using it is thought to cost, as :func:`predict` says."""
     seconds = _built_seconds(wall.shape, *wall.seen, wall.wiring, wall.layout, *_loops(wall), batch, use, kept)
-    return (PASSES if training else 1) * seconds
+    return _all_passes(seconds, wall.shape, use, training)
+
+
+def _all_passes(seconds: float, shape: tuple[int, ...], use: str, training: bool) -> float:
+    """What a step takes whose pass forward takes so many seconds, with a weight of this shape that is built."""
+    if not training:
+        return seconds
+    # A table's gradient is zeros, to which those of the rows are added.
+    return PASSES * seconds + (cost.another(math.prod(shape)) if use == "lookup" else 0.0)
 
 
 def predict_turned(wall: BrickWall, batch: int, *, kept: bool, training: bool) -> float | None:
@@ -125,7 +134,7 @@ def _find_cheaper_chain(
     if chain is None:
         return None
     built = _make_built_seconds(shape, shape, None, wiring, layout, in_loops, unitary, real, on_cpu, batch, use, kept)
-    return chain if _free_seconds(chain, kept, training) < (PASSES if training else 1) * built else None
+    return chain if _free_seconds(chain, kept, training) < _all_passes(built, shape, use, training) else None
 
 
 @plans
@@ -271,7 +280,9 @@ def embedding(layer: Any, index: Tensor) -> Tensor | None:
         return None
     if not torch.compiler.is_compiling():
         _check_range(layer, index)
-    rows = look_up(index.flatten(), _matrices(layer, chain), chain, wall.shape[1])
+    rows = None if keeps(layer) else look_up_at_once(wall, chain, index.flatten())
+    if rows is None:
+        rows = look_up(index.flatten(), _matrices(layer, chain), chain, wall.shape[1])
     if layer.padding_idx is not None:
         rows = rows.masked_fill((index.flatten() == layer.padding_idx).unsqueeze(1), 0)
     return rows.reshape(*index.shape, wall.shape[1])

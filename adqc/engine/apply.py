@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, pad
 
-from adqc.arrays import Array, as_array, is_traced, own_backward, turn
+from adqc.arrays import Array, as_array, is_plain, is_traced, own_backward, pull_again, turn
 from adqc.engine.apply_loops import apply_arrays, count_together, goes_at_once
 from adqc.engine.chain import Chain
+from adqc.engine.lookup_loops import fits_lookup, look_up_arrays
 from adqc.engine.products import apply_to_middle, fill_up, pull_matrix, spread, suits_loops, transpose
 
 # A piece's bond, rows, columns and bond as forwards products take them, and back.
@@ -179,12 +180,46 @@ def look_up(index: Tensor, matrices: Sequence[Tensor], chain: Chain, columns: in
     """
     first, second = matrices
     (high, low), (bond,) = chain.rows, chain.bonds
-    # shape: (rows, bond, columns) of the first piece, (rows, columns, bond) of the second
+    # shape: (rows, columns, bond) of the first piece, (rows, bond, columns) of the second
     left = first.reshape(high, bond, chain.columns[0]).mT
     right = second.reshape(low, bond, chain.columns[1])
+    if suits_loops(left, right) and fits_lookup(chain, left.element_size()) and is_plain(index) and not is_traced():
+        found: Tensor = _LookUp.apply(index, left, right, columns)  # type: ignore[no-untyped-call]
+        return found
+    return _look_up(index, left, right, columns)
+
+
+def _look_up(index: Tensor, left: Tensor, right: Tensor, columns: int) -> Tensor:
+    low = len(right)
+    if low == 1:
+        return (_take(left, index).flatten(0, 1) @ right[0]).reshape(len(index), -1)[:, :columns]
     digit = torch.div(index, low, rounding_mode="floor")
     found = torch.bmm(_take(left, digit), _take(right, index - digit * low))
     return found.flatten(1)[:, :columns]
+
+
+class _LookUp(torch.autograd.Function):
+    """The same in compiled loops; autograd's own way adds up rows one call after another."""
+
+    @staticmethod
+    def forward(ctx: Any, index: Tensor, left: Tensor, right: Tensor, columns: int) -> Tensor:
+        ctx.save_for_backward(index, left, right)
+        ctx.columns = columns
+        found, ctx.pull = look_up_arrays(as_array(index), as_array(left), as_array(right), columns)
+        return torch.from_numpy(found)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        index, left, right = ctx.saved_tensors
+        if torch.is_grad_enabled() or not is_plain(grad):
+            # As a function that has gradients itself, or for a batch of them.
+            create, wanted = torch.is_grad_enabled(), ctx.needs_input_grad[1:3]
+            with torch.enable_grad():
+                found = _look_up(index, left, right, ctx.columns)
+            needed = [tensor for tensor, need in zip((left, right), wanted, strict=True) if need]
+            again = iter(pull_again([found], needed, [grad], create_graph=create))
+            return None, *(next(again) if need else None for need in wanted), None
+        return None, *map(torch.from_numpy, ctx.pull(as_array(grad))), None
 
 
 def _take(table: Tensor, index: Tensor) -> Tensor:

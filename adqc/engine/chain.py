@@ -21,7 +21,7 @@ from adqc.engine.split import Split, cut, slopes
 from adqc.engine.train import Train
 from adqc.geometry import Layout, Wiring
 
-# Inputs from which on products go in compiled loops; a quarter as many may, with zeros for the others.
+# Inputs from which on products go in compiled loops; a quarter as many may, with zeros for the others. And columns.
 LOOPED = 16
 MOST_PIECES = 4
 MOST_PLACES = 14
@@ -189,9 +189,15 @@ def _apply_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, backwar
 
 def _lookup_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int) -> float:
     """Gathering a slice of each piece for every index, and the products of these."""
-    (_, first, _, bond), (_, second, _, _) = shapes
-    gathered = cost.copy(batch * bond * (first + second))
-    return gathered + 8 * cost.CALL + cost.batched(batch, first, bond, second)
+    (_, first, _, bond), (low, second, _, _) = shapes
+    seconds = 8 * cost.CALL + cost.ELEMENT * batch * first * second / cost.BYTES
+    if low == 1:
+        return seconds + cost.copy(batch * first * bond) + cost.placed(batch * first, bond, second)
+    if second < LOOPED:
+        return seconds + cost.copy(batch * bond * (first + second)) + cost.batched(batch, first, bond, second)
+    # Loops take four rows and two vectors at a time.
+    seconds += cost.placed(batch * -(-first // 4) * 4, bond, max(second, 2 * LOOPED))
+    return seconds + cost.ELEMENT * batch * bond * (first + second) / cost.CACHED
 
 
 def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards: bool, use: str, real: bool) -> Chain:

@@ -1,0 +1,162 @@
+"""Rows of a weight looked up in a chain's two pieces, in compiled loops, as arrays.
+
+Some bits of a row's number choose a slice of the first piece, the others one of the second, and the row is the product
+of these two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from adqc.arrays import NumpyArray
+from adqc.compiled import compiled
+from adqc.engine import block_loops
+from adqc.engine.apply_loops import widen
+from adqc.engine.chain import Chain
+from adqc.engine.product_kernels import multiply_four_, place_four
+from adqc.threads import WORK, find_team, split
+from adqc.vectors import count_entries
+
+# Entries of a gradient up to which each thread has one of its own, for its part of the rows. Of larger ones each thread
+# takes the slices whose numbers are its own, of all rows.
+SMALL = 2**16
+
+# Some rows, and what makes the gradients of what they are made of of their own.
+Rows = tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]
+
+
+def fits_lookup(chain: Chain, itemsize: int) -> bool:
+    """Whether :func:`look_up_arrays` takes such pieces: the second one's columns fill vectors."""
+    return chain.columns[1] % count_entries(itemsize) == 0
+
+
+def look_up_arrays(index: NumpyArray, left: NumpyArray, right: NumpyArray, columns: int) -> Rows:
+    """Rows of the weight, as :func:`adqc.engine.apply.look_up` has them.
+
+    Args:
+        index: (n,), which rows.
+        left: (rows, columns, bonds) of the first piece, real.
+        right: (rows, bonds, columns) of the second one, see :func:`fits_lookup`.
+        columns: Number of columns that are kept.
+
+    Returns:
+        (n, columns); and what makes the gradients of both of its gradient.
+    """
+    index = np.ascontiguousarray(index, np.int64)
+    left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
+    return (_look_up_in_one if len(right) == 1 else _look_up_in_both)(index, left, right, columns)
+
+
+def _look_up_in_one(index: NumpyArray, left: NumpyArray, right: NumpyArray, columns: int) -> Rows:
+    """All rows meet the same slice of the second piece: one product."""
+    (_, first, bonds), (_, _, second), wide = left.shape, right.shape, count_entries(left.itemsize)
+    if first == 1 and columns >= wide:
+        right = right[:, :, :columns]
+    taken = left[index].reshape(-1, bonds)
+    made = np.empty((1, len(taken), right.shape[2]), left.dtype)
+    block_loops.spread(taken, right, made)
+    found = np.ascontiguousarray(made.reshape(len(index), -1)[:, :columns])
+
+    def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
+        own = widen(grad, len(index), first * right.shape[2]).reshape(1, len(taken), right.shape[2])
+        other = np.empty_like(right, order="C")
+        block_loops.spread(block_loops.transpose(taken), own, other)
+        pulled = np.zeros(left.shape, left.dtype)
+        rows = block_loops.add_up(own, right).reshape(len(index), -1)
+        _scatter_(*find_team(rows.size), index, rows, pulled.reshape(len(left), -1))
+        return pulled, np.concatenate([other, np.zeros((1, bonds, second - right.shape[2]), left.dtype)], axis=2)
+
+    return found, pull
+
+
+def _look_up_in_both(index: NumpyArray, left: NumpyArray, right: NumpyArray, columns: int) -> Rows:
+    (high, first, bonds), (low, _, second), kind = left.shape, right.shape, left.dtype
+    wide = count_entries(left.itemsize)
+    # Of the first piece's columns only so many hold any that are kept.
+    some = -(-columns // second)
+    made = np.empty((len(index), some * second), kind)
+    team = find_team(made.size * bonds // WORK)
+    _look_up_(*team, index, left, right, made, some, wide)
+    found = made if some * second == columns else np.ascontiguousarray(made[:, :columns])
+
+    def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
+        # Bonds that do not fill vectors have zeros behind them.
+        filled = bonds + -bonds % wide
+        across = np.zeros((low, second, filled), kind)
+        across[:, :, :bonds] = right.transpose(0, 2, 1)
+        pulled, other = (
+            np.zeros((team.size if size <= SMALL else 1, *shape), kind)
+            for size, shape in ((left.size, (high, first, filled)), (right.size, right.shape))
+        )
+        seeds = np.ascontiguousarray(widen(grad, *made.shape))
+        _pull_(*team, index, left, across, seeds, pulled, other, some, wide)
+        return np.ascontiguousarray(pulled.sum(0)[:, :, :bonds]), other.sum(0)
+
+    return found, pull
+
+
+@compiled
+def _scatter_(addresses: Any, number: int, count: int, index: Any, rows: Any, found: Any) -> None:
+    if number < 0:
+        split(addresses, number, count)
+        return
+    for k in range(len(index)):
+        if index[k] % count == number:
+            for j in range(rows.shape[1]):
+                found[index[k], j] += rows[k, j]
+
+
+@compiled
+def _look_up_(
+    addresses: Any, number: int, count: int, index: Any, left: Any, right: Any, found: Any, some: int, wide: int
+) -> None:
+    if number < 0:
+        split(addresses, number, count)
+        return
+    (_, first, bonds), (low, _, second) = left.shape, right.shape
+    ours, theirs, into = left.reshape(-1), right.reshape(-1), found.reshape(-1)
+    for k in range(number * len(index) // count, (number + 1) * len(index) // count):
+        one, other = index[k] // low * first * bonds, index[k] % low * bonds * second
+        for column in range(0, second, 2 * wide):
+            apart = wide if column + wide < second else 0
+            for row in range(0, some, 4):
+                four, to = place_four(one, bonds, row, some), place_four(k * some * second + column, second, row, some)
+                multiply_four_(ours, four, 1, theirs, other + column, apart, second, bonds, into, to, apart, False)
+
+
+@compiled
+def _pull_(
+    addresses: Any, number: int, count: int, index: Any, left: Any, across: Any, grad: Any, pulled: Any, other: Any,
+    some: int, wide: int,
+) -> None:  # fmt: skip
+    if number < 0:
+        split(addresses, number, count)
+        return
+    (_, first, bonds), (low, second, filled) = left.shape, across.shape
+    ours, theirs, seeds = left.reshape(-1), across.reshape(-1), grad.reshape(-1)
+    # Of what threads share each has its own slices.
+    alone, other_alone = len(pulled) < count, len(other) < count
+    into, other_into = pulled[0 if alone else number].reshape(-1), other[0 if other_alone else number].reshape(-1)
+    begin, end = number * len(index) // count, (number + 1) * len(index) // count
+    for k in range(len(index)):
+        high_digit, digit, seed = index[k] // low, index[k] % low, k * some * second
+        if high_digit % count == number if alone else begin <= k < end:
+            for bond in range(0, filled, 2 * wide):
+                apart = wide if bond + wide < filled else 0
+                for row in range(0, some, 4):
+                    four = place_four(seed, second, row, some)
+                    to = place_four(high_digit * first * filled + bond, filled, row, some)
+                    at = digit * second * filled + bond
+                    multiply_four_(seeds, four, 1, theirs, at, apart, filled, second, into, to, apart, True)
+        if digit % count == number if other_alone else begin <= k < end:
+            for column in range(0, second, 2 * wide):
+                apart = wide if column + wide < second else 0
+                for bond in range(0, bonds, 4):
+                    four = place_four(high_digit * first * bonds, 1, bond, bonds)
+                    to = place_four(digit * bonds * second + column, second, bond, bonds)
+                    multiply_four_(
+                        ours, four, bonds, seeds, seed + column, apart, second, some, other_into, to, apart, True
+                    )
