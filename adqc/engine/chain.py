@@ -124,7 +124,7 @@ def _make_chain(wiring: Wiring, layout: Layout, batch: int, use: str, kept: bool
                 build = sum(_build_cost(wiring, *shape) for shape in shapes)
                 # A convolution takes the kernel's piece first.
                 for backwards in (True,) if use == "conv" else (False,) if use == "lookup" else (False, True):
-                    apply = _lookup_cost(shapes, batch) if use == "lookup" else _apply_cost(shapes, batch, backwards)
+                    apply = _use_cost(layout, shapes, batch, use, backwards)
                     seconds = apply + (0 if kept else build)
                     if best is None or seconds < best[0]:
                         best = (seconds, tuple(places[mark][0] for mark in chosen), slope, backwards)
@@ -164,6 +164,16 @@ def _build_cost(wiring: Wiring, rows: int, columns: int, left: int, right: int) 
     return calls * cost.CALL + 2 * (cost.copy(entries) + 32 * entries / cost.RATE)
 
 
+def _use_cost(
+    layout: Layout, shapes: Sequence[tuple[int, int, int, int]], batch: int, use: str, backwards: bool
+) -> float:
+    if use == "lookup":
+        return _lookup_cost(shapes, batch)
+    if use == "conv":
+        return _conv_cost(shapes, math.prod(layout.shape[1:]), batch)
+    return _apply_cost(shapes, batch, backwards)
+
+
 def _apply_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, backwards: bool) -> float:
     """The products of a chain, and turning input and output so that the batch lies last."""
     columns, rows = 1, 1
@@ -185,6 +195,13 @@ def _apply_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, backwar
             seconds += looped if batch >= LOOPED else min(looped, cost.batched(*sides, rest * batch))
         done *= row
     return seconds
+
+
+def _conv_cost(shapes: Sequence[tuple[int, int, int, int]], columns: int, batch: int) -> float:
+    """A convolution with as many channels as the bond and the second piece's rows, and the product that mixes them."""
+    (high, _, _, bond), (low, _, _, _) = shapes
+    seconds = 10 * cost.CALL + cost.dense(bond * low, columns, batch, use="conv")
+    return seconds + cost.product(high, bond, low * batch) + cost.copy(batch * high * low)
 
 
 def _lookup_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int) -> float:
@@ -219,5 +236,5 @@ def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards:
         tuple(2**bond for bond in bonds),
         backwards,
         cost.program_cost(program if patches is None else patches),
-        _lookup_cost(shapes, batch) if use == "lookup" else _apply_cost(shapes, batch, backwards),
+        _use_cost(layout, shapes, batch, use, backwards),
     )
