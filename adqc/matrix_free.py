@@ -19,6 +19,7 @@ from adqc.engine import cost, dense
 from adqc.engine.apply import apply_chain, look_up
 from adqc.engine.chain import Chain, make_chain
 from adqc.engine.materialise import make_plan
+from adqc.engine.products import apply_to_middle
 from adqc.geometry import Layout, Wiring
 from adqc.kept import keep, keeps
 from adqc.linear_at_once import apply_at_once, linear_at_once
@@ -263,7 +264,7 @@ def conv(layer: Any, x: Tensor) -> Tensor | None:
         kernel = kernel[(slice(None), *(slice(size) for size in wall.shape[1:]))]
         z = layer._conv_forward(x, kernel, None)
         # shape: (batch, bond, rows of the kernel · positions)
-        y = torch.matmul(mix, z.reshape(z.shape[0], mix.shape[1], -1))
+        y = apply_to_middle(mix, z.reshape(z.shape[0], mix.shape[1], -1))
         y = y.reshape(z.shape[0], -1, *z.shape[2:])[:, : wall.shape[0]]
         if layer.bias is not None:
             y = y + layer.bias.to(y.dtype).reshape(-1, *(1,) * (x.dim() - 2))
