@@ -44,11 +44,15 @@ def look_up_at_once(wall: BrickWall, chain: Chain, index: Tensor) -> Tensor | No
     def make(*given: NumpyArray) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:
         def ending(pieces: Many, late: NumpyArray) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
             left, right = pieces[0].reshape(high, first, bonds), pieces[1].reshape(bonds, low, second)
-            found, pull_found = look_up_arrays(given[count], left, right.transpose(1, 0, 2), columns)
+            sides = left.transpose(0, 2, 1), right.transpose(1, 0, 2)
+            found, pull_found = look_up_arrays(given[count], *sides, columns)
 
             def pull_ending(grads: Many) -> tuple[Many, NumpyArray]:
                 own, other = pull_found(grads[0])
-                return (own.reshape(1, -1, bonds), other.transpose(1, 0, 2).reshape(bonds, -1, 1)), late
+                return (
+                    own.transpose(0, 2, 1).reshape(1, -1, bonds),
+                    other.transpose(1, 0, 2).reshape(bonds, -1, 1),
+                ), late
 
             return (found,), pull_ending
 

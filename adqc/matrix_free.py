@@ -27,6 +27,8 @@ from adqc.lookup_at_once import look_up_at_once
 
 # What a training step takes for each pass forward: two products for one, and for large chains all of them once more.
 PASSES, CHAIN_PASSES = 3, 3.5
+# How often rows are looked up in a table, or in pieces, that are kept: to look up few takes no longer in a large one.
+USES = 1000
 
 
 def choose(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool | None = None) -> Chain | None:
@@ -75,26 +77,25 @@ def find_chain(wall: BrickWall, batch: int, *, use: str, kept: bool) -> Chain | 
 
 def predict(wall: BrickWall, chain: Chain, batch: int, *, use: str, kept: bool, training: bool) -> tuple[float, float]:
     """What applying the chain and what building the weight is thought to cost, in seconds of a typical machine."""
-    free = _free_seconds(chain, kept, training)
+    free = _free_seconds(chain, use, kept, training)
     return free, predict_built(wall, batch, use=use, kept=kept, training=training)
 
 
-def _free_seconds(chain: Chain, kept: bool, training: bool) -> float:
-    return (CHAIN_PASSES if training else 1) * (chain.apply + (0 if kept else chain.build))
+def _free_seconds(chain: Chain, use: str, kept: bool, training: bool) -> float:
+    return (CHAIN_PASSES if training else 1) * (chain.apply + _share(use, kept) * chain.build)
+
+
+def _share(use: str, kept: bool) -> float:
+    """How much of what it takes to build something counts for each use."""
+    if not kept:
+        return 1.0
+    return 1 / USES if use == "lookup" else 0.0
 
 
 def predict_built(wall: BrickWall, batch: int, *, use: str, kept: bool, training: bool) -> float:
     """What building the weight and using it is thought to cost, as :func:`predict` says."""
     seconds = _built_seconds(wall.shape, *wall.seen, wall.wiring, wall.layout, *_loops(wall), batch, use, kept)
-    return _all_passes(seconds, wall.shape, use, training)
-
-
-def _all_passes(seconds: float, shape: tuple[int, ...], use: str, training: bool) -> float:
-    """What a step takes whose pass forward takes so many seconds, with a weight of this shape that is built."""
-    if not training:
-        return seconds
-    # A table's gradient is zeros, to which those of the rows are added.
-    return PASSES * seconds + (cost.another(math.prod(shape)) if use == "lookup" else 0.0)
+    return (PASSES if training else 1) * seconds
 
 
 def predict_turned(wall: BrickWall, batch: int, *, kept: bool, training: bool) -> float | None:
@@ -135,7 +136,7 @@ def _find_cheaper_chain(
     if chain is None:
         return None
     built = _make_built_seconds(shape, shape, None, wiring, layout, in_loops, unitary, real, on_cpu, batch, use, kept)
-    return chain if _free_seconds(chain, kept, training) < _all_passes(built, shape, use, training) else None
+    return chain if _free_seconds(chain, use, kept, training) < (PASSES if training else 1) * built else None
 
 
 @plans
@@ -154,9 +155,12 @@ def _make_built_seconds(
     in_loops: bool, unitary: bool, real: bool, on_cpu: bool, batch: int, use: str, kept: bool,
 ) -> float:  # fmt: skip
     built = cost.dense(shape[0], math.prod(shape[1:]), batch, use=use, in_loops=on_cpu)
-    if not kept:
-        built += make_plan(wiring, layout, in_loops=in_loops, unitary=unitary, real=real).seconds
-        built += 0 if frequencies is None else turning_seconds(1, axes, frequencies)
+    share = _share(use, kept)
+    if share:
+        built += share * make_plan(wiring, layout, in_loops=in_loops, unitary=unitary, real=real).seconds
+        built += 0 if frequencies is None else share * turning_seconds(1, axes, frequencies)
+    if use == "lookup":
+        built += share * cost.another(math.prod(shape))
     return built
 
 

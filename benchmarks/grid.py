@@ -1,9 +1,11 @@
 """Does the cost model pick the fastest way? A grid of layers, each way measured.
 
-    python -m benchmarks.grid [--points 120] [--gate cartan] [--threads 2] [--out benchmarks/results/grid.json]
+    python -m benchmarks.grid [--layer linear] [--points 120] [--gate cartan] [--threads 2] [--out FILE]
 
-Sizes 2^6 to 2^13 a side, batch 1 to 4096, depth 1 to 16, both layouts, both wirings, training and inference; the points
-are drawn from the whole grid with a fixed seed. A choice counts as right where it is the fastest or within 1.3 of it.
+Linear layers of 2^6 to 2^13 a side, batch 1 to 4096; embeddings of 2^4 to 2^10 numbers for 32 times as many words, 16
+to 16384 of them looked up; 3 x 3 convolutions of 2^4 to 2^9 channels, on 1 to 128 images of 8 x 8. Depth 1 to 16, both
+layouts, both wirings, training and inference; the points are drawn from the whole grid with a fixed seed. A choice
+counts as right where it is the fastest or within 1.3 of it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import random
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 import adqc
 from benchmarks.lines import LAYOUTS
@@ -25,17 +28,33 @@ RIGHT = 1.3
 LONGEST = 3.0
 
 
-def points() -> list[tuple[int, int, int, str, str]]:
+def points(kind: str) -> list[tuple[int, int, int, str, str]]:
     """All points: size, batch, depth, layout, wiring."""
-    sizes = [2**k for k in range(6, 14)]
-    batches = [1, 4, 16, 64, 256, 1024, 4096]
+    sizes, batches = {
+        "linear": (range(6, 14), (0, 2, 4, 6, 8, 10, 12)),
+        "embedding": (range(4, 11), (4, 6, 8, 10, 12, 14)),
+        "conv": (range(4, 10), (0, 2, 4, 5, 6, 7)),
+    }[kind]
     depths = [1, 2, 3, 4, 6, 8, 12, 16]
-    return list(itertools.product(sizes, batches, depths, LAYOUTS, adqc.geometry.WIRINGS))
+    counts = [[2**k for k in exponents] for exponents in (sizes, batches)]
+    return list(itertools.product(*counts, depths, LAYOUTS, adqc.geometry.WIRINGS))
+
+
+def make_case(kind: str, size: int, batch: int, circuit: adqc.Circuit) -> tuple[nn.Module, int | Tensor]:
+    """A layer, and what :func:`adqc.explain` is given for it."""
+    generator = torch.Generator().manual_seed(0)
+    if kind == "linear":
+        return adqc.nn.Linear(size, size, circuit=circuit, generator=generator), batch
+    if kind == "embedding":
+        return adqc.nn.Embedding(32 * size, size, circuit=circuit, generator=generator), batch
+    layer = adqc.nn.Conv2d(size, size, 3, padding=1, circuit=circuit, generator=generator)
+    return layer, torch.randn(batch, size, 8, 8, generator=generator).requires_grad_()
 
 
 def main() -> None:
     """Measure, print how often the choice was right, write the JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.grid", description="Check the cost model's choices.")
+    parser.add_argument("--layer", choices=("linear", "embedding", "conv"), default="linear")
     parser.add_argument("--points", type=int, default=120)
     parser.add_argument("--gate", choices=("cartan", "so4", "cartan-su4", "su4", "free"), default="cartan")
     parser.add_argument("--threads", type=int, default=2)
@@ -43,17 +62,17 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rows = []
-    for size, batch, depth, layout, wiring in random.Random(0).sample(points(), options.points):
+    for size, batch, depth, layout, wiring in random.Random(0).sample(points(options.layer), options.points):
         config = adqc.Circuit(depth=depth, gate=options.gate, layout=layout, wiring=wiring)
-        layer = adqc.nn.Linear(size, size, circuit=config, generator=torch.Generator().manual_seed(0))
-        planned = adqc.explain(layer, batch, measure=False)
+        layer, given = make_case(options.layer, size, batch, config)
+        planned = adqc.explain(layer, given, measure=False)
         if max(way.predicted for way in planned.ways) > LONGEST:
             # Where one way is out of the question by far, that one is not run.
             best = {way.situation: way for way in planned.ways if way.chosen}
-            worst = [w.predicted / best[w.situation].predicted for w in planned.ways if not w.chosen]
+            worst = [w.predicted / best[w.situation].predicted for w in planned.ways if not w.chosen] or [1.0]
             print(f"{size:5} {batch:5} {depth:3} {layout:11} {wiring:10} left out: predicted ratio {min(worst):.0f}")
             continue
-        found = adqc.explain(layer, batch)
+        found = adqc.explain(layer, given)
         for situation in {way.situation for way in found.ways}:
             ways = [way for way in found.ways if way.situation == situation and way.measured is not None]
             fastest = min(way.measured for way in ways)

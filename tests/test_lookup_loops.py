@@ -39,11 +39,11 @@ def draw(*shape, seed=0, dtype=np.float64):
 def test_rows_and_gradients_are_the_tables(monkeypatch, team, one, other, bonds, columns, dtype, small):
     monkeypatch.setattr(lookup_loops, "SMALL", small)
     (high, first), (low, second) = one, other
-    left, right = draw(high, first, bonds, dtype=dtype), draw(low, bonds, second, seed=1, dtype=dtype)
+    left, right = draw(high, bonds, first, dtype=dtype), draw(low, bonds, second, seed=1, dtype=dtype)
     # Some rows come several times, others never.
     index = np.random.default_rng(2).integers(0, max(1, high * low - 1), 37)
     tensors = [torch.from_numpy(own.astype(np.float64)).requires_grad_() for own in (left, right)]
-    table = torch.einsum("hcb,lbd->hlcd", *tensors).reshape(high * low, -1)[:, :columns]
+    table = torch.einsum("hbc,lbd->hlcd", *tensors).reshape(high * low, -1)[:, :columns]
     due = table[torch.from_numpy(index)]
     found, pull = look_up_arrays(index, left, right, columns)
     rounding = 1e-11 if dtype == np.float64 else 1e-4

@@ -180,9 +180,8 @@ def look_up(index: Tensor, matrices: Sequence[Tensor], chain: Chain, columns: in
     """
     first, second = matrices
     (high, low), (bond,) = chain.rows, chain.bonds
-    # shape: (rows, columns, bond) of the first piece, (rows, bond, columns) of the second
-    left = first.reshape(high, bond, chain.columns[0]).mT
-    right = second.reshape(low, bond, chain.columns[1])
+    # shape: (rows, bond, columns) both
+    left, right = first.reshape(high, bond, -1), second.reshape(low, bond, -1)
     if suits_loops(left, right) and fits_lookup(chain, left.element_size()) and is_plain(index) and not is_traced():
         found: Tensor = _LookUp.apply(index, left, right, columns)  # type: ignore[no-untyped-call]
         return found
@@ -192,9 +191,9 @@ def look_up(index: Tensor, matrices: Sequence[Tensor], chain: Chain, columns: in
 def _look_up(index: Tensor, left: Tensor, right: Tensor, columns: int) -> Tensor:
     low = len(right)
     if low == 1:
-        return (_take(left, index).flatten(0, 1) @ right[0]).reshape(len(index), -1)[:, :columns]
+        return (_take(left, index).mT.flatten(0, 1) @ right[0]).reshape(len(index), -1)[:, :columns]
     digit = torch.div(index, low, rounding_mode="floor")
-    found = torch.bmm(_take(left, digit), _take(right, index - digit * low))
+    found = torch.bmm(_take(left, digit).mT, _take(right, index - digit * low))
     return found.flatten(1)[:, :columns]
 
 

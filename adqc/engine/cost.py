@@ -136,7 +136,7 @@ def spread(items: int, rows: int, columns: int, rest: int) -> float:
 def dense(rows: int, columns: int, batch: int, *, use: str, in_loops: bool = False) -> float:
     """Using a weight that is there, of a linear layer in compiled loops or not."""
     if use == "lookup":
-        return copy(batch * columns)
+        return CALL + 2 * ELEMENT * batch * columns / CACHED
     # A dense layer reads its weight from memory, whatever the batch.
     size = ELEMENT * rows * columns
     looped = in_loops and use == "linear" and batch >= FEWEST

@@ -38,8 +38,8 @@ def look_up_arrays(index: NumpyArray, left: NumpyArray, right: NumpyArray, colum
 
     Args:
         index: (n,), which rows.
-        left: (rows, columns, bonds) of the first piece, real.
-        right: (rows, bonds, columns) of the second one, see :func:`fits_lookup`.
+        left: (rows, bonds, columns) of the first piece, real.
+        right: The same of the second one, see :func:`fits_lookup`.
         columns: Number of columns that are kept.
 
     Returns:
@@ -52,10 +52,10 @@ def look_up_arrays(index: NumpyArray, left: NumpyArray, right: NumpyArray, colum
 
 def _look_up_in_one(index: NumpyArray, left: NumpyArray, right: NumpyArray, columns: int) -> Rows:
     """All rows meet the same slice of the second piece: one product."""
-    (_, first, bonds), (_, _, second), wide = left.shape, right.shape, count_entries(left.itemsize)
+    (_, bonds, first), (_, _, second), wide = left.shape, right.shape, count_entries(left.itemsize)
     if first == 1 and columns >= wide:
         right = right[:, :, :columns]
-    taken = left[index].reshape(-1, bonds)
+    taken = np.ascontiguousarray(left[index].transpose(0, 2, 1)).reshape(-1, bonds)
     made = np.empty((1, len(taken), right.shape[2]), left.dtype)
     block_loops.spread(taken, right, made)
     found = np.ascontiguousarray(made.reshape(len(index), -1)[:, :columns])
@@ -65,7 +65,8 @@ def _look_up_in_one(index: NumpyArray, left: NumpyArray, right: NumpyArray, colu
         other = np.empty_like(right, order="C")
         block_loops.spread(block_loops.transpose(taken), own, other)
         pulled = np.zeros(left.shape, left.dtype)
-        rows = block_loops.add_up(own, right).reshape(len(index), -1)
+        turned = block_loops.add_up(own, right).reshape(len(index), first, bonds).transpose(0, 2, 1)
+        rows = np.ascontiguousarray(turned).reshape(len(index), -1)
         _scatter_(*find_team(rows.size), index, rows, pulled.reshape(len(left), -1))
         return pulled, np.concatenate([other, np.zeros((1, bonds, second - right.shape[2]), left.dtype)], axis=2)
 
@@ -73,7 +74,7 @@ def _look_up_in_one(index: NumpyArray, left: NumpyArray, right: NumpyArray, colu
 
 
 def _look_up_in_both(index: NumpyArray, left: NumpyArray, right: NumpyArray, columns: int) -> Rows:
-    (high, first, bonds), (low, _, second), kind = left.shape, right.shape, left.dtype
+    (high, bonds, first), (low, _, second), kind = left.shape, right.shape, left.dtype
     wide = count_entries(left.itemsize)
     # Of the first piece's columns only so many hold any that are kept.
     some = -(-columns // second)
@@ -93,7 +94,7 @@ def _look_up_in_both(index: NumpyArray, left: NumpyArray, right: NumpyArray, col
         )
         seeds = np.ascontiguousarray(widen(grad, *made.shape))
         _pull_(*team, index, left, across, seeds, pulled, other, some, wide)
-        return np.ascontiguousarray(pulled.sum(0)[:, :, :bonds]), other.sum(0)
+        return np.ascontiguousarray(pulled.sum(0)[:, :, :bonds].transpose(0, 2, 1)), other.sum(0)
 
     return found, pull
 
@@ -116,15 +117,15 @@ def _look_up_(
     if number < 0:
         split(addresses, number, count)
         return
-    (_, first, bonds), (low, _, second) = left.shape, right.shape
+    (_, bonds, first), (low, _, second) = left.shape, right.shape
     ours, theirs, into = left.reshape(-1), right.reshape(-1), found.reshape(-1)
     for k in range(number * len(index) // count, (number + 1) * len(index) // count):
         one, other = index[k] // low * first * bonds, index[k] % low * bonds * second
         for column in range(0, second, 2 * wide):
             apart = wide if column + wide < second else 0
             for row in range(0, some, 4):
-                four, to = place_four(one, bonds, row, some), place_four(k * some * second + column, second, row, some)
-                multiply_four_(ours, four, 1, theirs, other + column, apart, second, bonds, into, to, apart, False)
+                four, to = place_four(one, 1, row, some), place_four(k * some * second + column, second, row, some)
+                multiply_four_(ours, four, first, theirs, other + column, apart, second, bonds, into, to, apart, False)
 
 
 @compiled
@@ -135,7 +136,7 @@ def _pull_(
     if number < 0:
         split(addresses, number, count)
         return
-    (_, first, bonds), (low, second, filled) = left.shape, across.shape
+    (_, bonds, first), (low, second, filled) = left.shape, across.shape
     ours, theirs, seeds = left.reshape(-1), across.reshape(-1), grad.reshape(-1)
     # Of what threads share each has its own slices.
     alone, other_alone = len(pulled) < count, len(other) < count
@@ -155,8 +156,8 @@ def _pull_(
             for column in range(0, second, 2 * wide):
                 apart = wide if column + wide < second else 0
                 for bond in range(0, bonds, 4):
-                    four = place_four(high_digit * first * bonds, 1, bond, bonds)
+                    four = place_four(high_digit * bonds * first, first, bond, bonds)
                     to = place_four(digit * bonds * second + column, second, bond, bonds)
                     multiply_four_(
-                        ours, four, bonds, seeds, seed + column, apart, second, some, other_into, to, apart, True
+                        ours, four, 1, seeds, seed + column, apart, second, some, other_into, to, apart, True
                     )
