@@ -35,6 +35,7 @@ SECTIONS: dict[Callable[[Setup], Iterator[Line]], tuple[int, ...]] = {
     planning.planning: (11,),
     layers.networks: (12,),
     factorized.factorized: (13,),
+    layers.embedding: (14,),
 }
 WIDTH = 190
 

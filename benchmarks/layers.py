@@ -1,4 +1,4 @@
-"""Rows 4 to 8, 10 and 12: layers and whole networks, against torch's dense ones."""
+"""Rows 4 to 8, 10, 12 and 14: layers and whole networks, against torch's dense ones."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from benchmarks.timing import Setup, both_ways, held_bytes, inference, medians, 
 
 LARGE = 65536
 BATCH = 64
+WORDS = 8192
 
 
 def pair(setup: Setup, size: int, depth: int, layout: str) -> tuple[nn.Module, nn.Module, str]:
@@ -82,6 +83,21 @@ def convolution(setup: Setup) -> Iterator[Line]:
     for layout, target in (("interleaved", {"at_most": 1.1}), ("rows-first", {"at_least": 3.0})):
         work = f"Conv2d({channels}, {channels}, 3), {layout}, depth {depth}, 8 × 8, batch {BATCH}, training step"
         yield Line(7, work, "nn.Conv2d", found[layout], found["theirs"], **target)
+
+
+def embedding(setup: Setup) -> Iterator[Line]:
+    """Row 14: the table of a language model's words in each layout; its targets are not to be slower."""
+    words, numbers, depth = setup.size(50257), setup.size(768), setup.depth(4)
+    index = torch.randint(0, words, (WORDS,), generator=torch.Generator().manual_seed(0)).to(setup.device)
+    dense = nn.Embedding(words, numbers, device=setup.device)
+    for layout in LAYOUTS:
+        generator = torch.Generator().manual_seed(0)
+        config = adqc.Circuit(depth=depth, layout=layout)
+        ours = adqc.nn.Embedding(words, numbers, device=setup.device, circuit=config, generator=generator)
+        for situation, make in (("inference, built anew", inference), ("training step", training_step)):
+            found = medians({side: make(layer.train(), index) for side, layer in _sides(ours, dense)}, setup)
+            work = f"Embedding({words}, {numbers}), {layout}, depth {depth}, {WORDS} words, {situation}"
+            yield Line(14, work, "nn.Embedding", found["ours"], found["theirs"], at_least=1.0)
 
 
 def large(setup: Setup) -> Iterator[Line]:

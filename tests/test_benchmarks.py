@@ -112,7 +112,7 @@ def test_the_table_of_the_layers_has_every_row():
 
 
 def test_every_row_has_a_section():
-    assert sorted(row for rows in command.SECTIONS.values() for row in rows) == list(range(1, 14))
+    assert sorted(row for rows in command.SECTIONS.values() for row in rows) == list(range(1, 15))
 
 
 def test_the_train_with_the_nearest_size_is_taken():

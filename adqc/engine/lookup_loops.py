@@ -23,6 +23,8 @@ from adqc.vectors import count_entries
 # Entries of a gradient up to which each thread has one of its own, for its part of the rows. Of larger ones each thread
 # takes the slices whose numbers are its own, of all rows.
 SMALL = 2**16
+# Bonds of a single slice up to which it is spread out where that spares writing columns that are not kept.
+FEW = 64
 
 # Some rows, and what makes the gradients of what they are made of of their own.
 Rows = tuple[NumpyArray, Callable[[NumpyArray], tuple[NumpyArray, NumpyArray]]]
@@ -47,7 +49,11 @@ def look_up_arrays(index: NumpyArray, left: NumpyArray, right: NumpyArray, colum
     """
     index = np.ascontiguousarray(index, np.int64)
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
-    return (_look_up_in_one if len(right) == 1 else _look_up_in_both)(index, left, right, columns)
+    if len(right) > 1:
+        return _look_up_in_both(index, left, right, columns)
+    (_, bonds, first), (_, _, second) = left.shape, right.shape
+    spread_out = first > 1 and columns < first * second and first * bonds <= FEW
+    return (_look_up_spread_out if spread_out else _look_up_in_one)(index, left, right, columns)
 
 
 def _look_up_in_one(index: NumpyArray, left: NumpyArray, right: NumpyArray, columns: int) -> Rows:
@@ -69,6 +75,23 @@ def _look_up_in_one(index: NumpyArray, left: NumpyArray, right: NumpyArray, colu
         rows = np.ascontiguousarray(turned).reshape(len(index), -1)
         _scatter_(*find_team(rows.size), index, rows, pulled.reshape(len(left), -1))
         return pulled, np.concatenate([other, np.zeros((1, bonds, second - right.shape[2]), left.dtype)], axis=2)
+
+    return found, pull
+
+
+def _look_up_spread_out(index: NumpyArray, left: NumpyArray, right: NumpyArray, columns: int) -> Rows:
+    """The same with the first piece's columns as bonds: what these meet of the second one lies on a diagonal."""
+    (high, bonds, first), (_, _, second) = left.shape, right.shape
+    matrix = np.zeros((bonds, first, first, second), left.dtype)
+    for k in range(first):
+        matrix[:, k, k] = right[0]
+    sides = left.reshape(high, bonds * first, 1), matrix.reshape(1, bonds * first, first * second)
+    found, pull_found = _look_up_in_one(index, *sides, columns)
+
+    def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
+        own, other = pull_found(grad)
+        diagonal = other.reshape(1, bonds, first, first, second).diagonal(axis1=2, axis2=3)
+        return own.reshape(left.shape), diagonal.sum(-1)
 
     return found, pull
 
