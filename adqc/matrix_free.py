@@ -278,7 +278,10 @@ def conv(layer: Any, x: Tensor) -> Tensor | None:
 def embedding(layer: Any, index: Tensor) -> Tensor | None:
     """The rows of an embedding, looked up without the table; None where the table shall be built."""
     wall: BrickWall = layer.circuit
-    if layer.max_norm is not None or layer.scale_grad_by_freq or not index.numel() or index.is_floating_point():
+    # What torch says of an index of another type is left to it.
+    if index.dtype not in (torch.int32, torch.int64) or not index.numel():
+        return None
+    if layer.max_norm is not None or layer.scale_grad_by_freq:
         return None
     chain = _choose(layer, wall, index.numel(), "lookup")
     if chain is None:
