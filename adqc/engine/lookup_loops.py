@@ -48,9 +48,8 @@ def look_up_arrays(index: NumpyArray, left: NumpyArray, right: NumpyArray, colum
         (n, columns); and what makes the gradients of both of its gradient.
     """
     index = np.ascontiguousarray(index, np.int64)
-    left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
     if len(right) > 1:
-        return _look_up_in_both(index, left, right, columns)
+        return _look_up_in_both(index, np.ascontiguousarray(left), np.ascontiguousarray(right), columns)
     (_, bonds, first), (_, _, second) = left.shape, right.shape
     spread_out = first > 1 and columns < first * second and first * bonds <= FEW
     return (_look_up_spread_out if spread_out else _look_up_in_one)(index, left, right, columns)
@@ -58,23 +57,24 @@ def look_up_arrays(index: NumpyArray, left: NumpyArray, right: NumpyArray, colum
 
 def _look_up_in_one(index: NumpyArray, left: NumpyArray, right: NumpyArray, columns: int) -> Rows:
     """All rows meet the same slice of the second piece: one product."""
-    (_, bonds, first), (_, _, second), wide = left.shape, right.shape, count_entries(left.itemsize)
+    (high, bonds, first), (_, _, second), wide = left.shape, right.shape, count_entries(left.itemsize)
     if first == 1 and columns >= wide:
         right = right[:, :, :columns]
-    taken = np.ascontiguousarray(left[index].transpose(0, 2, 1)).reshape(-1, bonds)
+    # The first piece is made with its bonds last.
+    taken = left.transpose(0, 2, 1)[index].reshape(-1, bonds)
     made = np.empty((1, len(taken), right.shape[2]), left.dtype)
     block_loops.spread(taken, right, made)
     found = np.ascontiguousarray(made.reshape(len(index), -1)[:, :columns])
 
     def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
         own = widen(grad, len(index), first * right.shape[2]).reshape(1, len(taken), right.shape[2])
-        other = np.empty_like(right, order="C")
+        other = np.empty(right.shape, right.dtype)
         block_loops.spread(block_loops.transpose(taken), own, other)
-        pulled = np.zeros(left.shape, left.dtype)
-        turned = block_loops.add_up(own, right).reshape(len(index), first, bonds).transpose(0, 2, 1)
-        rows = np.ascontiguousarray(turned).reshape(len(index), -1)
-        _scatter_(*find_team(rows.size), index, rows, pulled.reshape(len(left), -1))
-        return pulled, np.concatenate([other, np.zeros((1, bonds, second - right.shape[2]), left.dtype)], axis=2)
+        pulled = np.zeros((high, first * bonds), left.dtype)
+        rows = block_loops.add_up(own, right).reshape(len(index), -1)
+        _scatter_(*find_team(rows.size), index, rows, pulled)
+        more = np.zeros((1, bonds, second - right.shape[2]), left.dtype)
+        return pulled.reshape(high, first, bonds).transpose(0, 2, 1), np.concatenate([other, more], axis=2)
 
     return found, pull
 
@@ -82,16 +82,16 @@ def _look_up_in_one(index: NumpyArray, left: NumpyArray, right: NumpyArray, colu
 def _look_up_spread_out(index: NumpyArray, left: NumpyArray, right: NumpyArray, columns: int) -> Rows:
     """The same with the first piece's columns as bonds: what these meet of the second one lies on a diagonal."""
     (high, bonds, first), (_, _, second) = left.shape, right.shape
-    matrix = np.zeros((bonds, first, first, second), left.dtype)
+    matrix = np.zeros((first, bonds, first, second), left.dtype)
     for k in range(first):
-        matrix[:, k, k] = right[0]
-    sides = left.reshape(high, bonds * first, 1), matrix.reshape(1, bonds * first, first * second)
+        matrix[k, :, k] = right[0]
+    sides = left.transpose(0, 2, 1).reshape(high, -1, 1), matrix.reshape(1, -1, first * second)
     found, pull_found = _look_up_in_one(index, *sides, columns)
 
     def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
         own, other = pull_found(grad)
-        diagonal = other.reshape(1, bonds, first, first, second).diagonal(axis1=2, axis2=3)
-        return own.reshape(left.shape), diagonal.sum(-1)
+        diagonal = other.reshape(1, first, bonds, first, second).diagonal(axis1=1, axis2=3)
+        return own.reshape(high, first, bonds).transpose(0, 2, 1), diagonal.sum(-1)
 
     return found, pull
 
