@@ -65,15 +65,19 @@ def make(*shape, **options):
     return adqc.nn.Embedding(*shape, dtype=torch.float64, circuit=settings)
 
 
-def find_names(y):
+def find_nodes(y):
     """The steps of autograd behind a result."""
-    names, todo = set(), [y.grad_fn]
+    found, todo = set(), [y.grad_fn]
     while todo:
         node = todo.pop()
-        if node is not None:
-            names.add(node.name())
+        if node is not None and node not in found:
+            found.add(node)
             todo += [before for before, _ in node.next_functions]
-    return names
+    return found
+
+
+def find_names(y):
+    return {node.name() for node in find_nodes(y)}
 
 
 @pytest.mark.parametrize("gate", ["cartan", "su4", "cartan-su4", "free"])
@@ -113,6 +117,23 @@ def test_pieces_made_in_steps_are_looked_up_in_loops(depth):
     for own, expected in zip(
         torch.autograd.grad(found, parameters, seed), torch.autograd.grad(due, parameters, seed), strict=True
     ):
+        torch.testing.assert_close(own, expected, rtol=1e-9, atol=1e-10)
+
+
+def test_what_a_checkpoint_shall_drop_is_not_kept_in_arrays():
+    layer = make(300, 64, layout="rows-first")
+    index = torch.randint(0, 300, (40,))
+    held = []
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: held.append(tensor) or len(held) - 1, held.__getitem__
+    ):
+        found = layer(index)
+    (node,) = [node for node in find_nodes(found) if "LookUp" in node.name()]
+    assert node.pull is None
+    parameters = list(layer.parameters())
+    grads = torch.autograd.grad(found.square().sum(), parameters)
+    due = torch.autograd.grad(F.embedding(index, layer.circuit("gates")).square().sum(), parameters)
+    for own, expected in zip(grads, due, strict=True):
         torch.testing.assert_close(own, expected, rtol=1e-9, atol=1e-10)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, pad
 
-from adqc.arrays import Array, as_array, is_plain, is_traced, own_backward, pull_again, turn
+from adqc.arrays import Array, as_array, is_kept_elsewhere, is_plain, is_traced, own_backward, pull_again, turn
 from adqc.engine.apply_loops import apply_arrays, count_together, goes_at_once
 from adqc.engine.chain import Chain
 from adqc.engine.lookup_loops import fits_lookup, look_up_arrays
@@ -204,7 +204,9 @@ class _LookUp(torch.autograd.Function):
     def forward(ctx: Any, index: Tensor, left: Tensor, right: Tensor, columns: int) -> Tensor:
         ctx.save_for_backward(index, left, right)
         ctx.columns = columns
-        found, ctx.pull = look_up_arrays(as_array(index), as_array(left), as_array(right), columns)
+        found, pull = look_up_arrays(as_array(index), as_array(left), as_array(right), columns)
+        # It holds what others may want to keep elsewhere.
+        ctx.pull = None if is_kept_elsewhere() else pull
         return torch.from_numpy(found)
 
     @staticmethod
@@ -218,7 +220,8 @@ class _LookUp(torch.autograd.Function):
             needed = [tensor for tensor, need in zip((left, right), wanted, strict=True) if need]
             again = iter(pull_again([found], needed, [grad], create_graph=create))
             return None, *(next(again) if need else None for need in wanted), None
-        return None, *map(torch.from_numpy, ctx.pull(as_array(grad))), None
+        pull = ctx.pull or look_up_arrays(as_array(index), as_array(left), as_array(right), ctx.columns)[1]
+        return None, *map(torch.from_numpy, pull(as_array(grad))), None
 
 
 def _take(table: Tensor, index: Tensor) -> Tensor:
