@@ -107,7 +107,7 @@ def linear_at_once(
     count, own = len(tensors), part
     least = count_entries(x.element_size())
     if len(x) < least:
-        make = partial(_fill_up, make, count, least)
+        make = partial(_fill_vectors, make, count, least)
 
     def in_steps(*given: Tensor) -> Sequence[Tensor]:
         (weight,) = own.in_steps(*given[:count])
@@ -165,7 +165,7 @@ def _build_and_multiply(
     return (found,), pull
 
 
-def _fill_up(
+def _fill_vectors(
     make: Callable[..., tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]], at: int, least: int,
     *given: NumpyArray,
 ) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:  # fmt: skip

@@ -58,8 +58,10 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=120)
     parser.add_argument("--gate", choices=("cartan", "so4", "cartan-su4", "su4", "free"), default="cartan")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/grid.json"))
+    parser.add_argument("--out", type=Path, help="default benchmarks/results/grid[-LAYER][-GATE].json")
     options = parser.parse_args()
+    named = [name for name, usual in ((options.layer, "linear"), (options.gate, "cartan")) if name != usual]
+    out = options.out or Path("benchmarks/results") / f"{'-'.join(['grid', *named])}.json"
     torch.set_num_threads(options.threads)
     rows = []
     for size, batch, depth, layout, wiring in random.Random(0).sample(points(options.layer), options.points):
@@ -90,8 +92,8 @@ def main() -> None:
                 print(f"{size:5} {batch:5} {depth:3} {layout:11} {wiring:10} {situation}: {ratio:.1f}× ({figures})")
     right = sum(row["ratio"] <= RIGHT for row in rows)
     print(f"right in {right} of {len(rows)} cases ({100 * right / len(rows):.1f} %; target 90 %)")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"machine": describe(options.threads), "rows": rows}, indent=1) + "\n")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({"machine": describe(options.threads), "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -65,6 +65,17 @@ def make(*shape, **options):
     return adqc.nn.Embedding(*shape, dtype=torch.float64, circuit=settings)
 
 
+def compare(layer, found, due):
+    """Rows, and the gradients of the layer's parameters."""
+    torch.testing.assert_close(found, due, rtol=0, atol=1e-11)
+    seed = torch.randn_like(due)
+    parameters = list(layer.parameters())
+    for own, expected in zip(
+        torch.autograd.grad(found, parameters, seed), torch.autograd.grad(due, parameters, seed), strict=True
+    ):
+        torch.testing.assert_close(own, expected, rtol=1e-9, atol=1e-10)
+
+
 def find_nodes(y):
     """The steps of autograd behind a result."""
     found, todo = set(), [y.grad_fn]
@@ -92,13 +103,7 @@ def test_a_layer_is_one_step_of_autograd(gate, order, type_):
     assert any("AtOnce" in name for name in find_names(found))
     assert not any("Embedding" in name or "LookUp" in name for name in find_names(found))
     due = F.embedding(index, layer.circuit("gates"))
-    torch.testing.assert_close(found, due, rtol=0, atol=1e-11)
-    seed = torch.randn_like(due)
-    parameters = list(layer.parameters())
-    for own, expected in zip(
-        torch.autograd.grad(found, parameters, seed), torch.autograd.grad(due, parameters, seed), strict=True
-    ):
-        torch.testing.assert_close(own, expected, rtol=1e-9, atol=1e-10)
+    compare(layer, found, due)
     with torch.no_grad():
         torch.testing.assert_close(layer(index), due.detach(), rtol=0, atol=1e-11)
         torch.testing.assert_close(layer.eval()(index), due.detach(), rtol=0, atol=1e-11)
@@ -111,13 +116,7 @@ def test_pieces_made_in_steps_are_looked_up_in_loops(depth):
     # A checkpoint keeps what it is given elsewhere, and pieces of deep circuits are no small ones.
     found = checkpoint(layer, index, use_reentrant=False) if depth == 3 else layer(index)
     due = F.embedding(index, layer.circuit("gates"))
-    torch.testing.assert_close(found, due, rtol=0, atol=1e-11)
-    seed = torch.randn_like(due)
-    parameters = list(layer.parameters())
-    for own, expected in zip(
-        torch.autograd.grad(found, parameters, seed), torch.autograd.grad(due, parameters, seed), strict=True
-    ):
-        torch.testing.assert_close(own, expected, rtol=1e-9, atol=1e-10)
+    compare(layer, found, due)
 
 
 def test_what_a_checkpoint_shall_drop_is_not_kept_in_arrays():
@@ -130,11 +129,7 @@ def test_what_a_checkpoint_shall_drop_is_not_kept_in_arrays():
         found = layer(index)
     (node,) = [node for node in find_nodes(found) if "LookUp" in node.name()]
     assert node.pull is None
-    parameters = list(layer.parameters())
-    grads = torch.autograd.grad(found.square().sum(), parameters)
-    due = torch.autograd.grad(F.embedding(index, layer.circuit("gates")).square().sum(), parameters)
-    for own, expected in zip(grads, due, strict=True):
-        torch.testing.assert_close(own, expected, rtol=1e-9, atol=1e-10)
+    compare(layer, found, F.embedding(index, layer.circuit("gates")))
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -176,3 +171,39 @@ def test_a_table_that_is_never_built(monkeypatch):
     index = torch.randint(0, 2**20, (64,))
     layer(index).square().sum().backward()
     assert layer.circuit.gates.grad.isfinite().all()
+    # Nor where it would be kept, for a single word.
+    with torch.no_grad():
+        assert layer.eval()(index[:1]).shape == (1, 1024)
+
+
+@pytest.mark.parametrize(
+    ("make_layer", "count", "use", "applied"),
+    [
+        (lambda circuit: adqc.nn.Embedding(32768, 256, circuit=circuit), 1024, "lookup", True),
+        (lambda circuit: adqc.nn.Embedding(1000, 64, circuit=circuit), 64, "lookup", False),
+        (lambda circuit: adqc.nn.Conv2d(128, 128, 3, circuit=circuit), 8192, "conv", True),
+        (lambda circuit: adqc.nn.Conv2d(16, 32, 3, circuit=circuit), 8192, "conv", False),
+    ],
+)
+def test_what_is_cheaper_on_fixed_cases(make_layer, count, use, applied):
+    layer = make_layer(adqc.Circuit(depth=4, layout="rows-first"))
+    found = adqc.matrix_free.choose(layer.circuit, count, use=use, kept=False, training=True)
+    assert (found is not None) == applied
+
+
+@pytest.mark.parametrize("type_", [torch.uint8, torch.float32])
+def test_an_index_of_another_type_is_refused_as_by_torch(type_):
+    index = torch.ones(3, dtype=type_)
+    with pytest.raises(RuntimeError) as due:
+        torch.nn.Embedding(300, 64)(index)
+    with pytest.raises(RuntimeError) as found:
+        make(300, 64)(index)
+    assert str(found.value) == str(due.value)
+
+
+def test_memory_shared_with_the_index_may_change():
+    layer, shared = make(300, 64), np.arange(40)
+    found = layer(torch.from_numpy(shared))
+    due = F.embedding(torch.arange(40), layer.circuit("gates"))
+    shared[:] = 10**9
+    compare(layer, found, due)

@@ -16,6 +16,7 @@ import numpy as np
 from adqc.arrays import NumpyArray
 from adqc.engine import block_loops
 from adqc.engine.chain import Chain
+from adqc.engine.products import fill_up
 from adqc.vectors import count_entries
 
 # Bytes that inputs may take up between the pieces, at least and at most: as much as half of the batch itself takes, but
@@ -35,8 +36,10 @@ def count_together(entries: int, chain: Chain, itemsize: int) -> int:
 
 def goes_at_once(batch: int, itemsize: int, chain: Chain) -> bool:
     """Whether :func:`apply_arrays` takes so many inputs."""
-    filled = batch + -batch % count_entries(itemsize)
-    return 2 * batch > filled or (4 * batch >= filled and filled * chain.met <= FILLED)
+    if fill_up(batch, itemsize) is not None:
+        return True
+    filled = count_entries(itemsize)
+    return 4 * batch >= filled and filled * chain.met <= FILLED
 
 
 def apply_arrays(

@@ -21,7 +21,8 @@ from adqc.engine.split import Split, cut, slopes
 from adqc.engine.train import Train
 from adqc.geometry import Layout, Wiring
 
-# Inputs from which on products go in compiled loops; a quarter as many may, with zeros for the others. And columns.
+# Inputs from which on products go in compiled loops; a quarter as many may, with zeros for the others. And a
+# second piece's columns from which on rows are looked up in loops.
 LOOPED = 16
 MOST_PIECES = 4
 MOST_PLACES = 14

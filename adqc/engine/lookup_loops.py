@@ -47,7 +47,8 @@ def look_up_arrays(index: NumpyArray, left: NumpyArray, right: NumpyArray, colum
     Returns:
         (n, columns); and what makes the gradients of both of its gradient.
     """
-    index = np.ascontiguousarray(index, np.int64)
+    # A copy: loops do not check it again, and whoever shares its memory may write into it before the backward pass.
+    index = np.array(index, np.int64)
     if len(right) > 1:
         return _look_up_in_both(index, np.ascontiguousarray(left), np.ascontiguousarray(right), columns)
     (_, bonds, first), (_, _, second) = left.shape, right.shape
