@@ -10,7 +10,7 @@ import numpy as np
 
 from adqc.arrays import NumpyArray, Pull, fixed, silently
 from adqc.engine.absorb import absorb_arrays
-from adqc.engine.apply import as_matrices, pull_pieces
+from adqc.engine.apply import as_matrices, pull_peeled, pull_pieces
 from adqc.engine.chain import Chain
 from adqc.engine.columns import Columns
 from adqc.engine.contract import as_halves, contract_arrays
@@ -155,7 +155,12 @@ def cut_pieces(
     pieces: Many, gates: NumpyArray, *, chain: Chain
 ) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
     """The ending that makes the matrices of a chain."""
-    return as_matrices(pieces, chain), lambda grads: (pull_pieces(grads, chain=chain), gates)
+
+    def pull(grads: Many) -> tuple[Many, NumpyArray]:
+        own = pull_peeled(grads, chain)
+        return pull_pieces(grads, chain), np.stack(own) if own else gates
+
+    return as_matrices(pieces, chain, list(gates[: len(chain.peeled)])), pull
 
 
 def _make_gates(wall: BrickWall, stored: NumpyArray) -> tuple[NumpyArray, Pull]:

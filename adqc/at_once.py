@@ -132,7 +132,8 @@ def pieces_at_once(
     program = find_program(wall, gates, scale, chain, state)
     if program is None:
         return None
-    make = partial(make_circuit, wall, program, len(wall.wiring.gates), partial(cut_pieces, chain=chain))
+    ending = partial(cut_pieces, chain=chain)
+    make = partial(make_circuit, wall, program, len(wall.wiring.gates), ending, peeled=chain.peeled)
     return run_parts([Part(make, partial(wall.pieces_in_steps, chain), list_tensors(gates, scale, state))])
 
 
@@ -143,7 +144,8 @@ def find_program(
     if not _is_small(wall, gates, scale, state):
         return None
     # Complex gates go in loops only.
-    for plan in (chain.patches, chain.program if wall.family.real else None):
+    others = wall.family.real and not chain.peeled
+    for plan in (chain.patches, chain.program if others else None):
         if plan is not None and _fits(plan, gates):
             return plan
     return None

@@ -15,11 +15,13 @@ from adqc import engine
 from adqc.arrays import Numbers
 from adqc.at_once import build_at_once, pieces_at_once
 from adqc.config import ROUTES, Circuit
+from adqc.constants import constant
 from adqc.cosine import from_cosines, to_cosines
 from adqc.engine.absorb import absorb, is_absorbed
 from adqc.engine.apply import as_matrices
 from adqc.engine.chain import Chain
 from adqc.engine.evolve import run_program
+from adqc.engine.peel import leave_out
 from adqc.gates import GateFamily
 from adqc.geometry import Layout, Wiring
 from adqc.memory import check_memory
@@ -306,8 +308,12 @@ class BrickWall(nn.Module):
         start = None if state is None else state.to(matrices.dtype)
         if start is not None and is_absorbed(self.wiring):
             matrices, start = absorb(matrices, start, self.wiring), None
-        pieces = run_program(matrices, chain.program, start, scale.to(matrices.real.dtype), unitary=self.family.unitary)
-        return [piece.to(scale.dtype) for piece in as_matrices(pieces, chain)]
+        own, peeled = matrices, [matrices[gate] for gate in chain.peeled]
+        if peeled:
+            others, _ = leave_out(self.wiring, chain.peeled)
+            own = matrices.index_select(0, constant(tuple(others), matrices, dtype=torch.long))
+        pieces = run_program(own, chain.program, start, scale.to(matrices.real.dtype), unitary=self.family.unitary)
+        return [piece.to(scale.dtype) for piece in as_matrices(pieces, chain, peeled)]
 
     @torch.no_grad()
     def set_gate_parameters_(self, params: Tensor) -> BrickWall:

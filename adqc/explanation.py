@@ -142,7 +142,7 @@ def explain(layer: nn.Module, batch: int | Tensor, *, measure: bool = True) -> E
         free, _ = predict(wall, chain, rounded, use=use, kept=kept, training=training)
         seconds = _measure(layer, x, "matrix-free", training, kept) if measure else None
         sizes = " · ".join(f"{r}×{c}" for r, c in zip(chain.rows, chain.columns, strict=True))
-        note = f"pieces {sizes}, bonds {', '.join(map(str, chain.bonds))}"
+        note = f"pieces {sizes}, bonds {', '.join(map(str, chain.bonds))}" + ", and a gate" * len(chain.peeled)
         ways.append(Way(situation, "matrix-free", taken is not None, free, seconds, note))
     title = f"{type(layer).__name__} {'×'.join(map(str, wall.shape))}, {wall.sites} qubits, batch {count:,}"
     return Explanation(title, tuple(ways))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 from adqc.array_circuit import Many, make_circuit
 from adqc.arrays import NumpyArray, as_array, is_kept_elsewhere
 from adqc.at_once import Part, find_plan, find_program, list_tensors, make_part, run_parts
-from adqc.engine.apply import apply_chain, as_matrices, pull_pieces
+from adqc.engine.apply import apply_chain, as_matrices, pull_peeled, pull_pieces
 from adqc.engine.apply_loops import apply_arrays, goes_at_once, widen
 from adqc.engine.chain import Chain
 from adqc.engine.dense import goes_in_loops, multiply_inputs
@@ -63,18 +64,21 @@ def apply_at_once(
         pulled: list[NumpyArray | None] = []
 
         def ending(pieces: Many, late: NumpyArray) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
-            found, pull_found = apply_arrays(inputs, as_matrices(pieces, chain), chain, rows, trained=trained)
+            matrices = as_matrices(pieces, chain, list(late[: len(chain.peeled)]))
+            found, pull_found = apply_arrays(inputs, matrices, chain, rows, trained=trained)
             for numbers in added:
                 found += numbers
 
             def pull_ending(grads: Many) -> tuple[Many, NumpyArray]:
-                own, matrices = pull_found(grads[0], whole=whole)
+                own, found_grads = pull_found(grads[0], whole=whole)
                 pulled.extend((own, *(grads[0].sum(0) for _ in added)))
-                return pull_pieces(matrices, chain=chain), late
+                peeled = pull_peeled(found_grads, chain)
+                return pull_pieces(found_grads, chain), np.stack(peeled) if peeled else late
 
             return (found,), pull_ending
 
-        found, pull_all = make_circuit(wall, program, len(wall.wiring.gates), ending, *given[:count])
+        count_gates = len(wall.wiring.gates)
+        found, pull_all = make_circuit(wall, program, count_gates, ending, *given[:count], peeled=chain.peeled)
 
         def pull(grads: Many) -> Sequence[NumpyArray | None]:
             pulled.clear()

@@ -17,8 +17,9 @@ from adqc.constants import plans
 from adqc.cosine import to_cosines, turning_seconds
 from adqc.engine import cost, dense
 from adqc.engine.apply import apply_chain, look_up
-from adqc.engine.chain import Chain, make_chain
+from adqc.engine.chain import LONGER, Chain, make_chain
 from adqc.engine.materialise import make_plan
+from adqc.engine.pair import suits_pair
 from adqc.engine.products import apply_to_middle
 from adqc.geometry import Layout, Wiring
 from adqc.kept import keep, keeps
@@ -26,7 +27,7 @@ from adqc.linear_at_once import apply_at_once, linear_at_once
 from adqc.lookup_at_once import look_up_at_once
 
 # What a training step takes for each pass forward: two products for one, and for large chains all of them once more.
-PASSES, CHAIN_PASSES = 3, 3.5
+PASSES, CHAIN_PASSES = 3, 3 * LONGER
 # How often rows are looked up in a table, or in pieces, that are kept: to look up few takes no longer in a large one.
 USES = 1000
 
@@ -82,7 +83,8 @@ def predict(wall: BrickWall, chain: Chain, batch: int, *, use: str, kept: bool, 
 
 
 def _free_seconds(chain: Chain, use: str, kept: bool, training: bool) -> float:
-    return (CHAIN_PASSES if training else 1) * (chain.apply + _share(use, kept) * chain.build)
+    passes = PASSES if suits_pair(chain) else CHAIN_PASSES
+    return (passes if training else 1) * (chain.apply + _share(use, kept) * chain.build)
 
 
 def _share(use: str, kept: bool) -> float:
@@ -320,7 +322,7 @@ def _trains(wall: BrickWall) -> bool:
 def _matrices(layer: Any, chain: Chain) -> Sequence[Tensor]:
     wall: BrickWall = layer.circuit
     # Chains of other batches that cut alike take the same matrices.
-    name = (chain.rows, chain.columns, chain.bonds, chain.backwards)
+    name = (chain.rows, chain.columns, chain.bonds, chain.backwards, chain.peeled)
     return keep(layer, name, lambda: wall.pieces(chain))
 
 

@@ -254,8 +254,9 @@ def test_it_is_what_a_small_circuit_takes(monkeypatch):
 @pytest.mark.parametrize("gate", ["cartan", "su4", "free", "o8"])
 @pytest.mark.parametrize("layout", ["rows-first", "interleaved"])
 @pytest.mark.parametrize("batch", [1, 300])
-def test_pieces_and_their_gradients_are_those_made_in_steps(gate, layout, batch):
-    options = {"depth": 1, "wiring": "staircase"} if gate == "o8" else {"depth": 3}
+@pytest.mark.parametrize("depth", [3, 6])
+def test_pieces_and_their_gradients_are_those_made_in_steps(gate, layout, batch, depth):
+    options = {"depth": 1, "wiring": "staircase"} if gate == "o8" else {"depth": depth}
     wall = make(gate, (12, 20), layout=layout, **options)
     chain = find_chain(wall, batch, use="linear", kept=False)
     params = numbers(wall)
@@ -266,7 +267,8 @@ def test_pieces_and_their_gradients_are_those_made_in_steps(gate, layout, batch)
         torch.testing.assert_close(own, expected, rtol=0, atol=1e-12)
     for own, expected in zip(*(torch.autograd.grad(pieces, params, seeds) for pieces in (found, due)), strict=True):
         torch.testing.assert_close(own, expected, rtol=0, atol=1e-11)
-    assert torch.autograd.gradgradcheck(
-        lambda gates, scale, *state: tuple(pieces_at_once(wall, gates, scale, chain, *state)),
-        [value.detach().clone().requires_grad_() for value in params],
-    )
+    if depth == 3:
+        assert torch.autograd.gradgradcheck(
+            lambda gates, scale, *state: tuple(pieces_at_once(wall, gates, scale, chain, *state)),
+            [value.detach().clone().requires_grad_() for value in params],
+        )

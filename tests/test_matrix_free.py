@@ -77,11 +77,25 @@ def test_every_number_of_pieces_and_both_directions(gate, places, backwards):
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("frozen", [(), ("x",), ("circuit",)], ids=str)
 def test_a_batch_in_parts(gate, places, backwards, frozen, monkeypatch):
-    monkeypatch.setattr(apply_loops, "AT_MOST", 0)
-    monkeypatch.setattr(apply_loops, "LEAST", 3)
     wall = adqc.BrickWall((60, 50), adqc.Circuit(depth=4, gate=gate), dtype=torch.float64)
     split = cut(wall.wiring, places)
-    plan = chain._finish(wall.wiring, wall.layout, split, 8, backwards, "linear", wall.family.real)
+    compare_parts(
+        wall, chain._finish(wall.wiring, wall.layout, split, 8, backwards, "linear", wall.family.real), frozen,
+        monkeypatch,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("depth", [3, 4])
+@pytest.mark.parametrize("frozen", [(), ("x",), ("circuit",)], ids=str)
+def test_a_batch_in_parts_with_a_gate_between_the_pieces(depth, frozen, monkeypatch):
+    wall = adqc.BrickWall((60, 50), adqc.Circuit(depth=depth, layout="interleaved"), dtype=torch.float64)
+    for crossing in chain._find_crossings(wall.wiring, wall.layout):
+        compare_parts(wall, chain._finish_crossing(wall.wiring, wall.layout, crossing, 8), frozen, monkeypatch)
+
+
+def compare_parts(wall, plan, frozen, monkeypatch):
+    monkeypatch.setattr(apply_loops, "AT_MOST", 0)
+    monkeypatch.setattr(apply_loops, "LEAST", 3)
     x = torch.randn(8, 50, dtype=torch.float64).requires_grad_("x" not in frozen)
     wall.requires_grad_("circuit" not in frozen)
     leaves = [leaf for leaf in (x, *wall.parameters()) if leaf.requires_grad]
@@ -97,6 +111,17 @@ def test_a_batch_in_parts(gate, places, backwards, frozen, monkeypatch):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
+@pytest.fixture
+def _no_pairs(monkeypatch):
+    """Chains as if two pieces had no loops of their own."""
+    monkeypatch.setattr(chain, "_find_crossings", lambda *given: [])
+    monkeypatch.setattr(apply_loops, "suits_pair", lambda own: False)
+    chain._make_chain.cache_clear()
+    yield
+    chain._make_chain.cache_clear()
+
+
+@pytest.mark.usefixtures("_no_pairs")
 @pytest.mark.parametrize("kept", [0, 2**30])
 @pytest.mark.parametrize("gate", ["cartan", "cartan-su4", "free"])
 @pytest.mark.parametrize("order", LAYOUTS)
@@ -365,11 +390,12 @@ def test_between_them_batch_depth_and_training_decide():
         wall = adqc.BrickWall((1024, 1024), adqc.Circuit(depth=depth))
         return choose(wall, batch, use="linear", kept=False, training=training) is not None
 
-    # A training step takes more passes through a chain than through a weight.
-    assert (applies(6, 32, False), applies(6, 32, True)) == (True, False)
-    assert applies(6, 16, True)
-    assert applies(4, 64, True)
+    # A training step takes more passes through some chains than through a weight.
+    assert (applies(1, 8, False), applies(1, 8, True)) == (True, False)
+    assert applies(6, 64, True)
+    assert applies(4, 1024, True)
     assert not applies(6, 256, True)
+    assert not applies(8, 64, True)
 
 
 def test_a_bias_of_many_under_no_grad():

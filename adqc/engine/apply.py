@@ -19,14 +19,20 @@ from adqc.engine.products import apply_to_middle, fill_up, pull_matrix, spread, 
 
 # A piece's bond, rows, columns and bond as forwards products take them, and back.
 FORWARDS, BACK = (1, 3, 0, 2), (2, 0, 3, 1)
+# A gate's outputs and inputs, as a chain of two pieces takes them between these: what the first one gets and the bit of
+# the rows, of the bit of the columns and what the second one has made; where this has the row's bit's site behind it,
+# and ahead of it. And back.
+CROSSED = (2, 1, 0, 3), (2, 0, 1, 3)
+UNCROSSED = (2, 1, 0, 3), (1, 2, 0, 3)
 
 
-def as_matrices(pieces: Sequence[Array], chain: Chain) -> list[Array]:
+def as_matrices(pieces: Sequence[Array], chain: Chain, peeled: Sequence[Array] = ()) -> list[Array]:
     """The pieces as the matrices that :func:`apply_chain` multiplies by, in the order in which it does.
 
     Args:
         pieces: (left bonds, rows · columns, right bonds) each; complex ones as tensors only.
         chain: The chain that they were made for.
+        peeled: Its gate between them, (4, 4), where it has one.
     """
     found: list[Array] = []
     if isinstance(pieces[0], Tensor) and pieces[0].is_complex():
@@ -37,19 +43,30 @@ def as_matrices(pieces: Sequence[Array], chain: Chain) -> list[Array]:
             found.append(piece.reshape(left * rows, columns * right))
         else:
             found.append(turn(piece.reshape(left, rows, columns, right), FORWARDS).reshape(rows * right, -1))
-    return found[::-1] if chain.backwards else found
+    if not chain.backwards:
+        return found
+    gates: list[Array] = [turn(gate.reshape(2, 2, 2, 2), CROSSED[chain.turned]).reshape(4, 4) for gate in peeled]
+    return found[:0:-1] + gates + found[:1]
 
 
 def pull_pieces(grads: Sequence[Array], chain: Chain) -> list[Array]:
     """The gradients of real pieces from those of what :func:`as_matrices` made of them."""
     found: list[Array] = []
     borders = pairwise((1, *chain.bonds, 1))
+    if chain.peeled:
+        grads = grads[::2]
     ordered = grads[::-1] if chain.backwards else grads
     for grad, rows, columns, (left, right) in zip(ordered, chain.rows, chain.columns, borders, strict=True):
         if not chain.backwards:
             grad = turn(grad.reshape(rows, right, left, columns), BACK)
         found.append(grad.reshape(left, rows * columns, right))
     return found
+
+
+def pull_peeled(grads: Sequence[Array], chain: Chain) -> list[Array]:
+    """The same of the gate between the pieces, (4, 4), where there is one."""
+    own = grads[1:-1] if chain.peeled else ()
+    return [turn(grad.reshape(2, 2, 2, 2), UNCROSSED[chain.turned]).reshape(4, 4) for grad in own]
 
 
 def _as_real(piece: Tensor, first: bool, last: bool) -> Tensor:
@@ -117,9 +134,26 @@ def _operands(x: Tensor, matrices: Sequence[Tensor], chain: Chain) -> Iterator[T
     # The batch lies last, so that every product has one long side.
     found = transpose(x).reshape(chain.items[0], matrices[0].shape[1], -1)
     yield found
+    if chain.peeled:
+        found = _gather(apply_to_middle(matrices[0], found), chain)
+        yield found
+        yield _scatter(apply_to_middle(matrices[1], found), chain).reshape(1, matrices[2].shape[1], -1)
+        return
     for done, matrix, items in zip(matrices, matrices[1:], chain.items[1:], strict=False):
         found = apply_to_middle(done, found).reshape(items, matrix.shape[1], -1)
         yield found
+
+
+def _gather(found: Tensor, chain: Chain) -> Tensor:
+    """What lies between the two pieces as their gate takes it, (1, 4, …)."""
+    moved = found.reshape(chain.columns[0] // 2, 2, chain.bonds[0], 2, -1).permute(1, 3, 0, 2, 4)
+    return moved.reshape(1, 4, -1)
+
+
+def _scatter(found: Tensor, chain: Chain) -> Tensor:
+    """The same back, as the first piece takes it: (columns · bond, two rows …)."""
+    moved = found.reshape(2, 2, chain.columns[0] // 2, chain.bonds[0], -1).permute(2, 0, 3, 1, 4)
+    return moved.reshape(chain.columns[0] * chain.bonds[0], -1)
 
 
 class _ApplyInParts(torch.autograd.Function):
@@ -153,6 +187,8 @@ class _ApplyInParts(torch.autograd.Function):
             own = transpose(pad(own, (0, missing)) if missing else own)
             for k in range(len(matrices) - 1, -1, -1):
                 operand = steps.pop()
+                if chain.peeled and k < 2:
+                    own = _gather(own, chain) if k else _scatter(own, chain)
                 own = own.reshape(len(operand), len(matrices[k]), -1)
                 if wanted[1 + k]:
                     total[k] += pull_matrix(own, operand)

@@ -16,6 +16,7 @@ import numpy as np
 from adqc.arrays import NumpyArray
 from adqc.engine import block_loops
 from adqc.engine.chain import Chain
+from adqc.engine.pair import apply_pair, suits_pair
 from adqc.engine.products import fill_up
 from adqc.vectors import count_entries
 
@@ -57,6 +58,8 @@ def apply_arrays(
     Returns:
         (batch, rows); and what makes of its gradient that of x, where that is wanted, and those of the matrices.
     """
+    if suits_pair(chain):
+        return apply_pair(x, matrices, chain, rows, trained=trained)
     ends = _ends(len(x), x.shape[1], chain, x.itemsize)
     made, kept = np.empty((len(x), rows), x.dtype), []
     is_kept = trained and len(x) * chain.met * x.itemsize <= KEPT

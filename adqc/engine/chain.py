@@ -2,6 +2,10 @@
 
 The weight is a product of pieces, W[(r0 r1 …), (c0 c1 …)] = Σ P0[r0 c0, a] P1[a, r1 c1, b] …, where each piece holds
 some bits of the rows and some of the columns. The input's bits go in piece by piece, and the output's come out.
+
+Of a chain of two pieces the last gate across the border may be left out, see :func:`adqc.engine.peel.find_crossing`: it
+then acts on what the last piece has made of the input. Of its two sites one holds a bit of the columns, which the input
+still has there, and one a bit of the rows.
 """
 
 from __future__ import annotations
@@ -11,12 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations, pairwise
+from typing import NamedTuple
 
 from adqc.constants import plans
 from adqc.engine import cost
 from adqc.engine.columns import Columns
-from adqc.engine.patches import Patches, make_patches
-from adqc.engine.program import Program, find_programs
+from adqc.engine.fusion import FUSIONS
+from adqc.engine.patches import MOST_AXES, Patches, make_patches, peel_patches
+from adqc.engine.peel import find_crossing, leave_out, place
+from adqc.engine.program import Program, find_programs, make_program
 from adqc.engine.split import Split, cut, slopes
 from adqc.engine.train import Train
 from adqc.geometry import Layout, Wiring
@@ -25,6 +32,8 @@ from adqc.geometry import Layout, Wiring
 # second piece's columns from which on rows are looked up in loops.
 LOOPED = 16
 MOST_PIECES = 4
+# What chains that do not go in the loops of two pieces take in training beside these, for each second forward.
+LONGER = 3.5 / 3
 MOST_PLACES = 14
 
 
@@ -41,6 +50,9 @@ class Chain:
         backwards: Whether the input goes into the last piece first.
         build: What it costs to make the pieces.
         apply: What it costs to apply them to a batch of the size that the chain was made for.
+        peeled: The gate that acts between the two pieces; none where they hold all gates. The bit of the columns that
+            it meets is counted with the first piece, which gets it from the gate, that of the rows with the second.
+        turned: Whether that bit of the rows is the first of the gate's two sites.
 
     Attributes:
         size: Entries of all pieces together.
@@ -57,6 +69,8 @@ class Chain:
     backwards: bool
     build: float
     apply: float
+    peeled: tuple[int, ...] = ()
+    turned: bool = False
 
     size: int = field(init=False)
     items: tuple[int, ...] = field(init=False)
@@ -113,6 +127,7 @@ def _make_chain(wiring: Wiring, layout: Layout, batch: int, use: str, kept: bool
     if not is_ordered(layout):
         return None
     best: tuple[float, tuple[int, ...], int, bool] | None = None
+    crossed: tuple[float, _Crossing] | None = None
     for slope in slopes(wiring):
         places = _places(wiring, slope)
         marks = sorted(places)
@@ -126,24 +141,74 @@ def _make_chain(wiring: Wiring, layout: Layout, batch: int, use: str, kept: bool
                 # A convolution takes the kernel's piece first.
                 for backwards in (True,) if use == "conv" else (False,) if use == "lookup" else (False, True):
                     apply = _use_cost(layout, shapes, batch, use, backwards)
-                    seconds = apply + (0 if kept else build)
+                    longer = 1.0 if kept or _is_pair(shapes, batch, use, backwards) else LONGER
+                    seconds = longer * apply + (0 if kept else build)
                     if best is None or seconds < best[0]:
                         best = (seconds, tuple(places[mark][0] for mark in chosen), slope, backwards)
+    crossings = _find_crossings(wiring, layout) if use == "linear" and real and 4 * batch >= LOOPED else ()
+    for crossing in crossings:
+        build = sum(_build_cost(wiring, *shape) for shape in crossing.shapes)
+        seconds = _pair_cost(crossing.shapes, batch, gated=True) + (0 if kept else build)
+        if crossed is None or seconds < crossed[0]:
+            crossed = (seconds, crossing)
+    if crossed is not None and (best is None or crossed[0] < best[0]):
+        return _finish_crossing(wiring, layout, crossed[1], batch)
     if best is None:
         return None
     split = cut(wiring, best[1], best[2])
     return None if split is None else _finish(wiring, layout, split, batch, best[3], use, real)
 
 
+class _Crossing(NamedTuple):
+    """A chain of two pieces with a gate between them.
+
+    Args:
+        gate: Which one.
+        border: The first site of the second piece.
+        turned: See :attr:`Chain.turned`.
+        split: How the other gates are cut.
+        shapes: See :func:`_shapes`.
+    """
+
+    gate: int
+    border: int
+    turned: bool
+    split: Split
+    shapes: list[tuple[int, int, int, int]]
+
+
+def _find_crossings(wiring: Wiring, layout: Layout) -> list[_Crossing]:
+    """All of them, where loops have enough values of rows and columns on both sides."""
+    found = []
+    for border in range(1, wiring.sites):
+        gate = find_crossing(wiring, layout, border)
+        if gate is None:
+            continue
+        split = cut(leave_out(wiring, (gate,))[1], (border,))
+        if split is None or split.sites[1].start != border:
+            continue
+        # Larger pieces do not go in loops.
+        if split.bonds[0] + max(map(len, split.sites)) > MOST_AXES:
+            continue
+        ((above, ahead, _, bond), (below, behind, _, _)) = _shapes(layout, (border,), split.bonds)
+        turned = layout.order[border - 1] < layout.bits[0]
+        if turned:
+            above, ahead, below, behind = above // 2, 2 * ahead, 2 * below, behind // 2
+        if min(above, ahead, below, behind) > 1:
+            shapes = [(above, ahead, 1, bond), (below, behind, bond, 1)]
+            found.append(_Crossing(gate, border, turned, split, shapes))
+    return found
+
+
 def _places(wiring: Wiring, slope: int) -> dict[int, tuple[int, int]]:
     """For each number of sites ahead of a cut: the place with the fewest bonds, and these."""
     found: dict[int, tuple[int, int]] = {}
-    for place in range(1, wiring.sites - slope * (len(wiring.layers) - 1)):
-        split = cut(wiring, (place,), slope)
+    for at in range(1, wiring.sites - slope * (len(wiring.layers) - 1)):
+        split = cut(wiring, (at,), slope)
         if split is not None:
             sites, bonds = len(split.sites[0]), split.bonds[0]
             if sites not in found or bonds < found[sites][1]:
-                found[sites] = (place, bonds)
+                found[sites] = (at, bonds)
     return found
 
 
@@ -182,6 +247,8 @@ def _apply_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, backwar
         rows, columns = rows * row, columns * column
     # Loops turn a part of the batch at a time, and go on with it at once.
     fresh = batch >= LOOPED
+    if _is_pair(shapes, batch, "linear", backwards):
+        return _pair_cost(shapes, batch, gated=False)
     seconds = sum(cost.copy(batch * side, fresh=fresh) for side in (rows, columns)) + (6 + 3 * len(shapes)) * cost.CALL
     done, left = 1, columns
     for row, column, before, after in reversed(shapes) if backwards else shapes:
@@ -196,6 +263,26 @@ def _apply_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, backwar
             seconds += looped if batch >= LOOPED else min(looped, cost.batched(*sides, rest * batch))
         done *= row
     return seconds
+
+
+def _pair_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, *, gated: bool) -> float:
+    """The same of two pieces backwards in the loops of :mod:`adqc.engine.pair`."""
+    (above, ahead, _, bond), (below, behind, _, _) = shapes
+    entries = below * bond * ahead * (batch + -batch % LOOPED)
+    # They take four rows and two vectors at a time.
+    adds = _fill(above) + _fill(behind) * max(1.0, 2 / bond) + 4 * gated
+    return 12 * cost.CALL + cost.PAIRED * entries * adds / cost.RATE
+
+
+def _is_pair(shapes: Sequence[tuple[int, int, int, int]], batch: int, use: str, backwards: bool) -> bool:
+    """Whether such pieces go in these loops."""
+    alike = use == "linear" and backwards and len(shapes) == 2
+    return alike and batch >= LOOPED and min(side for shape in shapes for side in shape[:2]) > 1
+
+
+def _fill(side: int) -> float:
+    """A side that one product in three takes in pairs of vectors."""
+    return (2 * side + max(side, 2 * LOOPED)) / 3
 
 
 def _conv_cost(shapes: Sequence[tuple[int, int, int, int]], columns: int, batch: int) -> float:
@@ -216,6 +303,29 @@ def _lookup_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int) -> flo
     # Loops take four rows and two vectors at a time.
     seconds += cost.placed(batch * -(-first // 4) * 4, bond, max(second, 2 * LOOPED))
     return seconds + cost.ELEMENT * batch * bond * (first + second) / cost.CACHED
+
+
+def _finish_crossing(wiring: Wiring, layout: Layout, crossing: _Crossing, batch: int) -> Chain:
+    gate, border, turned, split, shapes = crossing
+    alone = Wiring(wiring.sites, ((border - 1, border),), (1,))
+    ranks = place(layout.order, alone, border)
+    others = leave_out(wiring, (gate,))[1]
+    programs = [make_program(others, split, fusion, ranks=ranks, rising=True) for fusion in FUSIONS]
+    program = min(programs, key=cost.program_cost)
+    patches = peel_patches(wiring, (gate,), border, ranks=ranks)
+    (above, ahead, _, bond), (below, behind, _, _) = shapes
+    return Chain(
+        program,
+        patches,
+        (above, below),
+        (ahead, behind),
+        (bond,),
+        True,
+        cost.program_cost(program if patches is None else patches),
+        _pair_cost(shapes, batch, gated=True),
+        (gate,),
+        turned,
+    )
 
 
 def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards: bool, use: str, real: bool) -> Chain:

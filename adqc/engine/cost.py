@@ -23,8 +23,8 @@ CACHED = 4e10  # bytes a second
 LARGE = 2**24  # bytes of one tensor from which on it does not stay in the cache beside others
 ELEMENT = 4
 # What compiled loops take beside these, a backward pass counted in: of gates, of moving entries into windows and out of
-# them, and of products.
-LOOPED, WINDOWED, PLACED = 0.9, 3.0, 0.65
+# them, of products, and of two pieces one after the other.
+LOOPED, WINDOWED, PLACED, PAIRED = 0.9, 3.0, 0.65, 0.6
 DENSE = 0.7  # what a product with a weight that is there takes beside these, and in compiled loops
 DENSE_LOOPED, FEWEST = 0.4, 16  # from so many inputs on
 

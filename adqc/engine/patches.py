@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from adqc.arrays import Numbers
+from adqc.engine.peel import leave_out
 from adqc.engine.pieces import Piece, Wire, finish
 from adqc.engine.planes import PLANES
 from adqc.engine.split import Split, cut
@@ -84,11 +85,7 @@ def peel_patches(
         ranks: As for :func:`make_patches`; None as there.
         real: The same.
     """
-    left = [gate for gate in range(len(wiring.gates)) if gate not in peeled]
-    layers = [0] * len(wiring.layers)
-    for gate in left:
-        layers[wiring.layer_of[gate]] += 1
-    rest = Wiring(wiring.sites, tuple(wiring.gates[gate] for gate in left), tuple(layers))
+    left, rest = leave_out(wiring, peeled)
     split = cut(rest, (border,))
     made = None if split is None else make_patches(rest, split, ranks=ranks, real=real)
     if made is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adqc.engine.split import Split
-from adqc.geometry import Wiring, brick_wall
+from adqc.geometry import Layout, Wiring, brick_wall
 
 
 def find_peel(wiring: Wiring, split: Split) -> tuple[int, ...]:
@@ -35,6 +35,37 @@ def find_peel(wiring: Wiring, split: Split) -> tuple[int, ...]:
     found = [number[place] for place in places if place in number]
     # The last piece's first column is no border of the chain's end.
     return tuple(found) if len(found) == 3 and first + 3 < wiring.sites else ()
+
+
+def find_crossing(wiring: Wiring, layout: Layout, border: int) -> int | None:
+    """The gate across a border that a chain of two pieces may take between them, where it costs a few multiply-adds for
+    each entry, and saves half of the bonds.
+
+    Args:
+        wiring: The sequence of gates.
+        layout: Shape and order of the sites.
+        border: The first site of the second piece.
+
+    Returns:
+        Its number; None where no gate is the last one of both sites there, and not their first one, or where these do
+        not hold a bit of the rows and one of the columns.
+    """
+    pair = (border - 1, border)
+    rows = [layout.order[site] < layout.bits[0] for site in pair]
+    wires = [wiring.wires[site] for site in pair]
+    if rows[0] == rows[1] or min(map(len, wires)) < 2 or wires[0][-1] != wires[1][-1]:
+        return None
+    gate = wires[0][-1]
+    return gate if wiring.gates[gate] == pair else None
+
+
+def leave_out(wiring: Wiring, peeled: Sequence[int]) -> tuple[list[int], Wiring]:
+    """The other gates' numbers, and a circuit of these alone."""
+    left = [gate for gate in range(len(wiring.gates)) if gate not in peeled]
+    layers = [0] * len(wiring.layers)
+    for gate in left:
+        layers[wiring.layer_of[gate]] += 1
+    return left, Wiring(wiring.sites, tuple(wiring.gates[gate] for gate in left), tuple(layers))
 
 
 def place(ranks: Sequence[int], block: Wiring, border: int) -> list[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adqc.compiled import inlined
+from adqc.compiled import compiled, inlined
 from adqc.vectors import fill, load, repeat, store, times_plus
 
 
@@ -75,3 +75,31 @@ def multiply_four_(
     store(found, p1 + apart, b1)
     store(found, p2 + apart, b2)
     store(found, p3 + apart, b3)
+
+
+@compiled
+def multiply_rows_(
+    left: Any, at: int, line: int, rows: int, right: Any, begin: int, gap: int, jump: int, shared: int, found: Any,
+    to: int, below: int, apart: int, more: bool,
+) -> None:  # fmt: skip
+    """Some rows times two vectors.
+
+    Args:
+        left: The rows, flat.
+        at: Where the first one begins.
+        line: How far apart they lie.
+        rows: How many there are.
+        right: As of :func:`multiply_four_`, as what is not named here.
+        begin: The same.
+        gap: The same.
+        jump: The same.
+        shared: The same.
+        found: The same.
+        to: Where the first row's first vector lies.
+        below: How far apart the rows' lie.
+        apart: The same.
+        more: The same.
+    """
+    for row in range(0, rows, 4):
+        four, places = place_four(at, line, row, rows), place_four(to, below, row, rows)
+        multiply_four_(left, four, 1, right, begin, gap, jump, shared, found, places, apart, more)

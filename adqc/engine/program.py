@@ -89,6 +89,7 @@ def make_program(
     *,
     ranks: Sequence[int] | None = None,
     running: Sequence[int] | None = None,
+    rising: bool = False,
 ) -> Program:
     """The program that contracts the pieces.
 
@@ -99,6 +100,7 @@ def make_program(
         ranks: For each site its place in the order that the outputs of its piece shall have; None for site order.
         running: The sites in the order in which a state holds them that the circuit goes on from; None where it
             begins with fresh sites.
+        rising: Whether bonds lie in their own order, as in patches, and not as blocks leave them.
     """
     ranks = range(wiring.sites) if ranks is None else ranks
     keys: dict[Key, int] = {}
@@ -114,6 +116,7 @@ def make_program(
         steps.append(makers[-1].lay_(blocks, keys, members))
     # The bonds of a border lie in the order in which the piece behind it has them.
     borders = [[], *(maker.bonds(number) for number, maker in enumerate(makers[1:])), []]
+    borders = [sorted(bonds) for bonds in borders] if rising else borders
     pieces = [maker.finish(own, *bonds) for maker, own, bonds in zip(makers, steps, pairwise(borders), strict=True)]
     order: list[int] = []
     groups = []
