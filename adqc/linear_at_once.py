@@ -65,13 +65,12 @@ def apply_at_once(
 
         def ending(pieces: Many, late: NumpyArray) -> tuple[Many, Callable[[Many], tuple[Many, NumpyArray]]]:
             matrices = as_matrices(pieces, chain, list(late[: len(chain.peeled)]))
-            found, pull_found = apply_arrays(inputs, matrices, chain, rows, trained=trained)
-            for numbers in added:
-                found += numbers
+            numbers = added[0] if added else None
+            found, pull_found = apply_arrays(inputs, matrices, chain, rows, bias=numbers, trained=trained)
 
             def pull_ending(grads: Many) -> tuple[Many, NumpyArray]:
-                own, found_grads = pull_found(grads[0], whole=whole)
-                pulled.extend((own, *(grads[0].sum(0) for _ in added)))
+                own, found_grads, last = pull_found(grads[0], whole=whole)
+                pulled.extend((own, *[last] * len(added)))
                 peeled = pull_peeled(found_grads, chain)
                 return pull_pieces(found_grads, chain), np.stack(peeled) if peeled else late
 

@@ -16,7 +16,7 @@ import numpy as np
 from adqc.arrays import NumpyArray
 from adqc.engine import block_loops
 from adqc.engine.chain import Chain
-from adqc.engine.pair import apply_pair, suits_pair
+from adqc.engine.pair import Pulled, apply_pair, suits_pair
 from adqc.engine.products import fill_up
 from adqc.vectors import count_entries
 
@@ -44,8 +44,9 @@ def goes_at_once(batch: int, itemsize: int, chain: Chain) -> bool:
 
 
 def apply_arrays(
-    x: NumpyArray, matrices: Sequence[NumpyArray], chain: Chain, rows: int, *, trained: bool = False
-) -> tuple[NumpyArray, Callable[..., tuple[NumpyArray | None, list[NumpyArray]]]]:
+    x: NumpyArray, matrices: Sequence[NumpyArray], chain: Chain, rows: int, *, bias: NumpyArray | None = None,
+    trained: bool = False,
+) -> tuple[NumpyArray, Callable[..., Pulled]]:  # fmt: skip
     """The weight times each input, as :func:`adqc.engine.apply.apply_chain` has it; see :func:`goes_at_once`.
 
     Args:
@@ -53,13 +54,15 @@ def apply_arrays(
         matrices: What :func:`adqc.engine.apply.as_matrices` returned.
         chain: The chain.
         rows: Number of rows that are kept.
+        bias: (rows,), what is added.
         trained: Whether there may be a gradient.
 
     Returns:
-        (batch, rows); and what makes of its gradient that of x, where that is wanted, and those of the matrices.
+        (batch, rows); and what makes of its gradient that of x, where that is wanted, those of the matrices, and the
+        bias'.
     """
     if suits_pair(chain):
-        return apply_pair(x, matrices, chain, rows, trained=trained)
+        return apply_pair(x, bias, matrices, chain, rows, trained=trained)
     ends = _ends(len(x), x.shape[1], chain, x.itemsize)
     made, kept = np.empty((len(x), rows), x.dtype), []
     is_kept = trained and len(x) * chain.met * x.itemsize <= KEPT
@@ -69,8 +72,10 @@ def apply_arrays(
         _turn_back_(made[first:end], found.reshape(math.prod(chain.rows), -1))
         if is_kept:
             kept.append(operands)
+    if bias is not None:
+        made += bias
 
-    def pull(grad: NumpyArray, *, whole: bool) -> tuple[NumpyArray | None, list[NumpyArray]]:
+    def pull(grad: NumpyArray, *, whole: bool) -> Pulled:
         turned = [block_loops.transpose(matrix) if k or whole else None for k, matrix in enumerate(matrices)]
         x_grad = np.empty(x.shape, x.dtype) if whole else None
         total: list[NumpyArray] = []
@@ -80,7 +85,7 @@ def apply_arrays(
             total = [one + other for one, other in zip(total, pulled, strict=True)] if total else pulled
             if x_grad is not None:
                 _turn_back_(x_grad[first:end], own.reshape(math.prod(chain.columns), -1))
-        return x_grad, total
+        return x_grad, total, None if bias is None else grad.sum(0)
 
     return made, pull
 

@@ -16,22 +16,24 @@ from adqc.engine.block_loops import SHARED
 from adqc.engine.gate_kernels import apply_gate_, pull_gate_
 from adqc.engine.product_kernels import multiply_rows_
 from adqc.threads import wait
-from adqc.vectors import load, plus, store, transpose_
+from adqc.vectors import load, plus, repeat, store, transpose_
 
 
 @merged
 def apply_part_(
-    x: Any, found: Any, turned: Any, made: Any, kept: Any, first: Any, gate: Any, second: Any, sizes: Any,
+    x: Any, bias: Any, found: Any, turned: Any, made: Any, kept: Any, first: Any, gate: Any, second: Any, sizes: Any,
     wide: int, addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
     """A thread's part of the outputs.
 
     Args:
         x: (batch, columns), the inputs.
+        bias: (rows,), what is added; or (0,).
         found: (batch, rows): gets the outputs.
         turned: (blocks, columns, wide), flat: room for some inputs, of which as many as fill a vector are a block.
         made: (blocks, rows, wide), flat: room for their outputs.
-        kept: Gets what the second piece makes of all inputs, (all blocks, low, between, 2, wide), flat; or empty.
+        kept: Gets what the second piece makes of the first inputs, (blocks of all, low, between, 2, wide), flat, as
+            far as it goes.
         first: (low, 2 bonds, inner), flat: the second piece.
         gate: (4, 4), or (0, 0) where there is none.
         second: (high, between), flat: the first piece.
@@ -50,13 +52,14 @@ def apply_part_(
     room, meant = np.empty(some * size, x.dtype), np.empty(size, x.dtype)
     for top in range(0, total, blocks):
         here = min(blocks, total - top)
-        _turn_in_(x, top * wide, turned, here, 2 * outer * inner, wide, number, count)
+        _turn_in_(x, x[0, :0], top * wide, turned, here, 2 * outer * inner, wide, number, count)
         if count > 1:
             wait(addresses[1])
         for unit in range(number * here * groups // count, (number + 1) * here * groups // count):
             block, row = unit // groups, unit % groups * some
             begin = (top * low + unit * some) * size
-            given = kept[begin : begin + some * size] if len(kept) > 0 else room
+            end = begin + some * size
+            given = kept[begin:end] if end <= len(kept) else room
             _run_first_(turned, block, first, row, given, sizes, wide)
             for k in range(some):
                 own = given[k * size : (k + 1) * size]
@@ -71,7 +74,7 @@ def apply_part_(
                     )  # fmt: skip
         if count > 1:
             wait(addresses[1])
-        _turn_out_(made, 1, here, 2 * high * low, found, top * wide, wide, number, count)
+        _turn_out_(made, 1, here, 2 * high * low, bias, found, top * wide, wide, number, count)
 
 
 @inlined
@@ -91,8 +94,8 @@ def _run_first_(turned: Any, block: int, first: Any, row: int, given: Any, sizes
 @merged
 def pull_inputs_part_(
     x: Any, grad: Any, x_grad: Any, turned: Any, beside: Any, grads: Any, pulled: Any, kept: Any, first: Any,
-    first_back: Any, gate: Any, second_back: Any, first_grads: Any, gate_grads: Any, second_grads: Any, sizes: Any,
-    wide: int, addresses: Any, number: int, count: int,
+    first_back: Any, gate: Any, second_back: Any, first_grads: Any, gate_grads: Any, second_grads: Any, bias_grads: Any,
+    sizes: Any, wide: int, addresses: Any, number: int, count: int,
 ) -> None:  # fmt: skip
     """A thread's part of the gradients.
 
@@ -100,12 +103,12 @@ def pull_inputs_part_(
         x: As of :func:`apply_part_`, as what is not named here.
         grad: (batch, rows), of the outputs.
         x_grad: (batch, columns): gets that of the inputs; (0, 0) where it is not wanted.
-        turned: The same; not used where all is kept.
+        turned: The same; empty where all is kept.
         beside: (blocks, 2 outer, wide, filled inner), flat: room for some inputs, the last side filled with zeros to a
             number of pairs of vectors.
         grads: (blocks, rows, wide), flat: room for their outputs' gradients.
         pulled: (threads, blocks, columns, wide): room for parts of their own, or empty.
-        kept: What that has kept, or empty.
+        kept: What that has kept.
         first: The same.
         first_back: (low, inner, 2 bonds), flat: the same transposed, or empty as ``x_grad``.
         gate: The same.
@@ -113,6 +116,7 @@ def pull_inputs_part_(
         first_grads: (threads, low, 2 bonds, filled inner), zeros: gets parts of that of ``first``.
         gate_grads: (threads, 4, 4), zeros: gets parts of that of the gate.
         second_grads: (threads, between, filled high), zeros: gets parts of that of ``second``, transposed.
+        bias_grads: (threads, rows), zeros: gets parts of that of what is added; or (threads, 0).
         sizes: The same.
         wide: The same.
         addresses: The same.
@@ -129,10 +133,10 @@ def pull_inputs_part_(
     whole = len(pulled) > 0
     for top in range(0, total, blocks):
         here = min(blocks, total - top)
-        if len(kept) == 0:
-            _turn_in_(x, top * wide, turned, here, 2 * outer * inner, wide, number, count)
+        if (top + here) * low * size > len(kept):
+            _turn_in_(x, x[0, :0], top * wide, turned, here, 2 * outer * inner, wide, number, count)
         _lay_beside_(x, top * wide, beside, here, sizes, filled, wide, number, count)
-        _turn_in_(grad, top * wide, grads, here, 2 * high * low, wide, number, count)
+        _turn_in_(grad, bias_grads[number], top * wide, grads, here, 2 * high * low, wide, number, count)
         if whole:
             pulled[number] = 0
         if count > 1:
@@ -140,8 +144,9 @@ def pull_inputs_part_(
         for unit in range(number * here * groups // count, (number + 1) * here * groups // count):
             block, row = unit // groups, unit % groups * some
             begin = (top * low + unit * some) * size
-            given = kept[begin : begin + some * size] if len(kept) > 0 else room
-            if len(kept) == 0:
+            end = begin + some * size
+            given = kept[begin:end] if end <= len(kept) else room
+            if end > len(kept):
                 _run_first_(turned, block, first, row, given, sizes, wide)
             for k in range(some):
                 one, pulled_one = given[k * size : (k + 1) * size], last[k * size : (k + 1) * size]
@@ -173,7 +178,9 @@ def pull_inputs_part_(
         if count > 1:
             wait(addresses[1])
         if whole:
-            _turn_out_(pulled.reshape(-1), count, here, 2 * outer * inner, x_grad, top * wide, wide, number, count)
+            _turn_out_(
+                pulled.reshape(-1), count, here, 2 * outer * inner, x[0, :0], x_grad, top * wide, wide, number, count
+            )
             if count > 1:
                 wait(addresses[1])
 
@@ -209,10 +216,10 @@ def _read_pair_(grads: Any, block: int, row: int, pair: Any, flat: Any, across: 
 
 @compiled
 def _turn_in_(
-    items: Any, begin: int, turned: Any, blocks: int, length: int, wide: int, number: int, count: int
+    items: Any, sums: Any, begin: int, turned: Any, blocks: int, length: int, wide: int, number: int, count: int
 ) -> None:
     """A thread's part of (batch, numbers) -> (blocks, length, wide), from an input on, with zeros where there is
-    nothing."""
+    nothing; and, added to what is there, of the sums over the batch, (numbers,) or (0,)."""
     (batch, numbers), flat = items.shape, items.reshape(-1)
     parts = (length + wide - 1) // wide
     for unit in range(number * blocks * parts // count, (number + 1) * blocks * parts // count):
@@ -220,18 +227,26 @@ def _turn_in_(
         item, to = begin + block * wide, (block * length + column) * wide
         if item + wide <= batch and column + wide <= numbers and column + wide <= length:
             transpose_(flat, item * numbers + column, numbers, turned, to, wide)
+            if len(sums) > 0:
+                whole = load(sums, column)
+                for j in range(wide):
+                    whole = plus(whole, load(flat, (item + j) * numbers + column))
+                store(sums, column, whole)
             continue
         for k in range(min(wide, length - column)):
             for j in range(wide):
                 there = item + j < batch and column + k < numbers
                 turned[to + k * wide + j] = items[item + j, column + k] if there else 0
+                if there and len(sums) > 0:
+                    sums[column + k] += items[item + j, column + k]
 
 
 @compiled
 def _turn_out_(
-    made: Any, parts: int, blocks: int, length: int, found: Any, begin: int, wide: int, number: int, count: int
-) -> None:
-    """A thread's part of the way back, the sum of so many parts."""
+    made: Any, parts: int, blocks: int, length: int, bias: Any, found: Any, begin: int, wide: int, number: int,
+    count: int,
+) -> None:  # fmt: skip
+    """A thread's part of the way back, the sum of so many parts, and with what is added."""
     (batch, numbers), flat, apart = found.shape, found.reshape(-1), len(made) // parts
     square, chunks = np.empty(wide * wide, made.dtype), (min(length, numbers) + wide - 1) // wide
     for unit in range(number * blocks * chunks // count, (number + 1) * blocks * chunks // count):
@@ -241,6 +256,8 @@ def _turn_out_(
             total = load(made, at + k * wide)
             for part in range(1, parts):
                 total = plus(total, load(made, part * apart + at + k * wide))
+            if column + k < len(bias):
+                total = plus(total, repeat(bias, column + k))
             store(square, k * wide, total)
         if item + wide <= batch and column + wide <= numbers:
             transpose_(square, 0, wide, flat, item * numbers + column, numbers)
