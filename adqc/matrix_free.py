@@ -21,6 +21,7 @@ from adqc.engine.chain import LONGER, Chain, make_chain
 from adqc.engine.materialise import make_plan
 from adqc.engine.pair import suits_pair
 from adqc.engine.products import apply_to_middle
+from adqc.engine.thin import suits_thin
 from adqc.geometry import Layout, Wiring
 from adqc.kept import keep, keeps
 from adqc.linear_at_once import apply_at_once, linear_at_once
@@ -83,7 +84,7 @@ def predict(wall: BrickWall, chain: Chain, batch: int, *, use: str, kept: bool, 
 
 
 def _free_seconds(chain: Chain, use: str, kept: bool, training: bool) -> float:
-    passes = PASSES if suits_pair(chain) else CHAIN_PASSES
+    passes = PASSES if suits_pair(chain) or suits_thin(chain, cost.ELEMENT) else CHAIN_PASSES
     return (passes if training else 1) * (chain.apply + _share(use, kept) * chain.build)
 
 

@@ -116,6 +116,7 @@ def _no_pairs(monkeypatch):
     """Chains as if two pieces had no loops of their own."""
     monkeypatch.setattr(chain, "_find_crossings", lambda *given: [])
     monkeypatch.setattr(apply_loops, "suits_pair", lambda own: False)
+    monkeypatch.setattr(apply_loops, "suits_thin", lambda own, itemsize: False)
     chain._make_chain.cache_clear()
     yield
     chain._make_chain.cache_clear()
@@ -325,12 +326,15 @@ def test_gradients_of_gradients():
     assert torch.autograd.gradgradcheck(run, (x, *numbers))
 
 
-@pytest.mark.parametrize(("batch", "seen"), [(1, 0), (2, 1), (9, 1), (16, 1), (40, 1), (16 * 2**7, 1)])
-def test_a_batch_that_fills_vectors_goes_in_one_step(monkeypatch, batch, seen):
+@pytest.mark.parametrize(
+    ("order", "batch", "seen"),
+    [("interleaved", 1, 0), *(("interleaved", batch, 1) for batch in (2, 9, 16, 40, 16 * 2**7)), ("rows-first", 1, 1)],
+)
+def test_a_batch_that_fills_vectors_goes_in_one_step(monkeypatch, order, batch, seen):
     used = []
     own = linear_at_once.apply_arrays
     monkeypatch.setattr(linear_at_once, "apply_arrays", lambda *given, **more: used.append(1) or own(*given, **more))
-    layer = adqc.nn.Linear(120, 100, circuit=circuit(layout="rows-first"), dtype=torch.float64)
+    layer = adqc.nn.Linear(120, 100, circuit=circuit(layout=order), dtype=torch.float64)
     x = torch.randn(batch, 120, dtype=torch.float64)
     y = layer(x)
     assert len(used) == seen

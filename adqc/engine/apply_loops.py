@@ -18,6 +18,7 @@ from adqc.engine import block_loops
 from adqc.engine.chain import Chain
 from adqc.engine.pair import Pulled, apply_pair, suits_pair
 from adqc.engine.products import fill_up
+from adqc.engine.thin import apply_thin, suits_thin
 from adqc.vectors import count_entries
 
 # Bytes that inputs may take up between the pieces, at least and at most: as much as half of the batch itself takes, but
@@ -37,7 +38,7 @@ def count_together(entries: int, chain: Chain, itemsize: int) -> int:
 
 def goes_at_once(batch: int, itemsize: int, chain: Chain) -> bool:
     """Whether :func:`apply_arrays` takes so many inputs."""
-    if fill_up(batch, itemsize) is not None:
+    if suits_thin(chain, itemsize) or fill_up(batch, itemsize) is not None:
         return True
     filled = count_entries(itemsize)
     return 4 * batch >= filled and filled * chain.met <= FILLED
@@ -61,6 +62,8 @@ def apply_arrays(
         (batch, rows); and what makes of its gradient that of x, where that is wanted, those of the matrices, and the
         bias'.
     """
+    if suits_thin(chain, x.itemsize):
+        return apply_thin(x, bias, matrices, chain, rows)
     if suits_pair(chain):
         return apply_pair(x, bias, matrices, chain, rows, trained=trained)
     ends = _ends(len(x), x.shape[1], chain, x.itemsize)

@@ -32,7 +32,7 @@ from adqc.geometry import Layout, Wiring
 # second piece's columns from which on rows are looked up in loops.
 LOOPED = 16
 MOST_PIECES = 4
-# What chains that do not go in the loops of two pieces take in training beside these, for each second forward.
+# What chains that do not go in loops of their own take in training beside these, for each second forward.
 LONGER = 3.5 / 3
 MOST_PLACES = 14
 
@@ -141,7 +141,7 @@ def _make_chain(wiring: Wiring, layout: Layout, batch: int, use: str, kept: bool
                 # A convolution takes the kernel's piece first.
                 for backwards in (True,) if use == "conv" else (False,) if use == "lookup" else (False, True):
                     apply = _use_cost(layout, shapes, batch, use, backwards)
-                    longer = 1.0 if kept or _is_pair(shapes, batch, use, backwards) else LONGER
+                    longer = 1.0 if kept or _find_loops(shapes, batch, use, backwards) else LONGER
                     seconds = longer * apply + (0 if kept else build)
                     if best is None or seconds < best[0]:
                         best = (seconds, tuple(places[mark][0] for mark in chosen), slope, backwards)
@@ -225,6 +225,10 @@ def _shapes(layout: Layout, marks: Sequence[int], bonds: Sequence[int]) -> list[
 
 def _build_cost(wiring: Wiring, rows: int, columns: int, left: int, right: int) -> float:
     entries = rows * columns * left * right
+    if entries <= 2**MOST_AXES:
+        # In loops; a gate acts on half of it on average, as a state grows with its gates.
+        adds = len(wiring.gates) * math.log2(rows * columns) / wiring.sites * len(wiring.gates[0])
+        return 3 * cost.CALL + 2 * cost.copy(entries, fresh=True) + cost.LOOPED * adds * entries / cost.RATE
     # A layer doubles the bonds: all layers together move and multiply about twice what the last one does.
     calls = len(wiring.layers) * max(1, (rows * columns).bit_length() // 4) * 3
     return calls * cost.CALL + 2 * (cost.copy(entries) + 32 * entries / cost.RATE)
@@ -247,8 +251,9 @@ def _apply_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, backwar
         rows, columns = rows * row, columns * column
     # Loops turn a part of the batch at a time, and go on with it at once.
     fresh = batch >= LOOPED
-    if _is_pair(shapes, batch, "linear", backwards):
-        return _pair_cost(shapes, batch, gated=False)
+    loops = _find_loops(shapes, batch, "linear", backwards)
+    if loops:
+        return _thin_cost(shapes, batch) if loops == "thin" else _pair_cost(shapes, batch, gated=False)
     seconds = sum(cost.copy(batch * side, fresh=fresh) for side in (rows, columns)) + (6 + 3 * len(shapes)) * cost.CALL
     done, left = 1, columns
     for row, column, before, after in reversed(shapes) if backwards else shapes:
@@ -271,13 +276,29 @@ def _pair_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, *, gated
     entries = below * bond * ahead * (batch + -batch % LOOPED)
     # They take four rows and two vectors at a time.
     adds = _fill(above) + _fill(behind) * max(1.0, 2 / bond) + 4 * gated
-    return 12 * cost.CALL + cost.PAIRED * entries * adds / cost.RATE
+    turned = cost.ELEMENT * batch * (above * below + ahead * behind) / cost.CACHED
+    return 12 * cost.CALL + turned + cost.PAIRED * entries * adds / cost.RATE
 
 
-def _is_pair(shapes: Sequence[tuple[int, int, int, int]], batch: int, use: str, backwards: bool) -> bool:
-    """Whether such pieces go in these loops."""
-    alike = use == "linear" and backwards and len(shapes) == 2
-    return alike and batch >= LOOPED and min(side for shape in shapes for side in shape[:2]) > 1
+def _thin_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int) -> float:
+    """The same in the loops of :mod:`adqc.engine.thin`."""
+    (above, ahead, _, bond), (_, behind, _, _) = shapes
+    sides = above + behind
+    # They take four inputs at a time, and read and write these where they lie.
+    seconds = 8 * cost.CALL + cost.PLACED * (batch + -batch % 4) * ahead * bond * sides / cost.RATE
+    size = cost.ELEMENT * batch * (above + ahead * behind)
+    # Both pieces are brought into order.
+    seconds += 2 * cost.copy(ahead * bond * sides, fresh=True)
+    return seconds + size / (cost.CACHED if size < cost.CACHE else cost.BYTES)
+
+
+def _find_loops(shapes: Sequence[tuple[int, int, int, int]], batch: int, use: str, backwards: bool) -> str:
+    """Which loops of their own such pieces go in: those of a thin pair, of a pair, or none."""
+    if use != "linear" or not backwards or len(shapes) != 2:
+        return ""
+    if shapes[1][0] == 1:
+        return "thin" if shapes[1][1] >= 2 * LOOPED else ""
+    return "pair" if batch >= LOOPED and min(side for shape in shapes for side in shape[:2]) > 1 else ""
 
 
 def _fill(side: int) -> float:

@@ -140,6 +140,9 @@ def dense(rows: int, columns: int, batch: int, *, use: str, in_loops: bool = Fal
     # A dense layer reads its weight from memory, whatever the batch.
     size = ELEMENT * rows * columns
     looped = in_loops and use == "linear" and batch >= FEWEST
-    return (DENSE_LOOPED if looped else DENSE) * product(rows, columns, batch) + size / (
-        CACHED if size < CACHE else BYTES
+    passed = ELEMENT * batch * (rows + columns) / CACHED if use == "linear" else 0.0
+    return (
+        (DENSE_LOOPED if looped else DENSE) * product(rows, columns, batch)
+        + size / (CACHED if size < CACHE else BYTES)
+        + passed
     )

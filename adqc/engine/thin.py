@@ -1,0 +1,98 @@
+"""Chains of two pieces, the second of which holds no rows, applied to inputs in one compiled call each way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from adqc.arrays import NumpyArray
+from adqc.compiled import compiled
+from adqc.engine.block_loops import transpose
+from adqc.engine.chain import Chain
+from adqc.engine.gate_loops import add_up_
+from adqc.engine.pair import Pulled
+from adqc.engine.thin_loops import apply_part_, pull_inputs_part_
+from adqc.threads import WORK, find_team, split
+from adqc.vectors import count_entries
+
+
+def suits_thin(chain: Chain, itemsize: int) -> bool:
+    """Whether a chain goes in these loops."""
+    if not chain.backwards or len(chain.rows) > 2 or chain.rows[-1] > 1 or chain.peeled:
+        return False
+    return len(chain.rows) == 2 and chain.columns[1] % (2 * count_entries(itemsize)) == 0
+
+
+def apply_thin(
+    x: NumpyArray, bias: NumpyArray | None, matrices: Sequence[NumpyArray], chain: Chain, rows: int
+) -> tuple[NumpyArray, Callable[..., Pulled]]:
+    """What :func:`adqc.engine.apply_loops.apply_arrays` makes of the same."""
+    kind, pair, (bonds,) = x.dtype, 2 * count_entries(x.itemsize), chain.bonds
+    parts, inner = chain.columns
+    columns, many, filled = x.shape[1], parts * bonds, rows + -rows % pair
+    sizes, batch = (parts, inner, bonds), len(x)
+    first = np.ascontiguousarray(matrices[0])
+    # With what is added as one more of its rows.
+    second = _fill(transpose(matrices[1][:rows]), filled, more=int(bias is not None))
+    if bias is not None:
+        second[many, :rows] = bias
+    x = _fill(x, parts * inner)
+    between, found = np.empty((batch, len(second)), kind), np.empty((batch, rows), kind)
+    team = find_team(batch * (inner + rows) * many // WORK)
+    _apply_(*team, x, found, between, first.reshape(-1), _pack(second, pair), sizes, pair // 2)
+
+    def pull(grad: NumpyArray, *, whole: bool) -> Pulled:
+        x_grad = np.empty(x.shape if whole else (0, 0), kind)
+        first_grads = np.zeros((team.size, bonds, inner), kind)
+        second_grads = np.zeros((team.size, *second.shape), kind)
+        _pull_(
+            *team, x, _fill(grad, filled), x_grad, between, _pack(first, pair), second.reshape(-1), first_grads,
+            second_grads, sizes, pair // 2,
+        )  # fmt: skip
+        own = transpose(_fill(second_grads[0, :many, :rows], len(matrices[1])))
+        added = None if bias is None else second_grads[0, many, :rows]
+        return x_grad[:, :columns] if whole else None, [first_grads[0], own], added
+
+    return found, pull
+
+
+def _fill(items: NumpyArray, columns: int, *, more: int = 0) -> NumpyArray:
+    """Zeros behind the columns of a matrix, and so many more rows, in one stretch."""
+    if items.shape[1] == columns and not more:
+        return np.ascontiguousarray(items)
+    found = np.zeros((len(items) + more, columns), items.dtype)
+    found[: len(items), : items.shape[1]] = items
+    return found
+
+
+def _pack(matrix: NumpyArray, pair: int) -> NumpyArray:
+    """(rows, pairs · pair) -> (pairs, rows, pair), flat."""
+    return np.ascontiguousarray(matrix.reshape(len(matrix), -1, pair).transpose(1, 0, 2)).reshape(-1)
+
+
+@compiled
+def _apply_(
+    addresses: Any, number: int, count: int, x: Any, found: Any, between: Any, first: Any, second: Any, sizes: Any,
+    wide: int,
+) -> None:  # fmt: skip
+    if number < 0:
+        split(addresses, number, count)
+    else:
+        apply_part_(x, found, between, first, second, sizes, wide, number, count)
+
+
+@compiled
+def _pull_(
+    addresses: Any, number: int, count: int, x: Any, grad: Any, x_grad: Any, between: Any, first_back: Any, second: Any,
+    first_grads: Any, second_grads: Any, sizes: Any, wide: int,
+) -> None:  # fmt: skip
+    if number < 0:
+        split(addresses, number, count)
+        add_up_(first_grads)
+        add_up_(second_grads)
+    else:
+        pull_inputs_part_(
+            x, grad, x_grad, between, first_back, second, first_grads, second_grads, sizes, wide, number, count
+        )
