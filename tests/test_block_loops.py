@@ -45,10 +45,12 @@ def test_products_are_added_up(team, items, rows, columns, vectors, dtype):
 @pytest.mark.parametrize("side", [16, 19, 33, 70, 300])
 def test_sides_that_do_not_fill_vectors(team, side, dtype):
     near = {"rtol": 0, "atol": 1e3 * np.finfo(dtype).eps}
-    left, right = draw(5, 6, dtype=dtype), draw(3, 6, side, seed=1, dtype=dtype)
-    found = np.empty((3, 5, side), dtype)
-    block_loops.spread(left, right, found)
-    np.testing.assert_allclose(found, left @ right, **near)
+    # The shared side in one part and in several, and often, as threads might write into one another's sums.
+    for rows, shared in ((5, 6), *[(40, 600)] * 20):
+        left, right = draw(rows, shared, dtype=dtype), draw(3, shared, side, seed=1, dtype=dtype)
+        found = np.empty((3, rows, side), dtype)
+        block_loops.spread(left, right, found)
+        np.testing.assert_allclose(found, left @ right, rtol=0, atol=10 * shared * near["atol"])
     left, right = draw(2, 5, side, dtype=dtype), draw(2, 39, side, seed=1, dtype=dtype)
     np.testing.assert_allclose(block_loops.add_up(left, right), np.einsum("imn,ikn->mk", left, right), **near)
 

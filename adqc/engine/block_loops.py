@@ -116,6 +116,9 @@ def spread_part_(left: Any, right: Any, found: Any, wide: int, _: Any, number: i
     packed = np.empty(length * 2 * wide, left.dtype)
     vectors = (columns + wide - 1) // wide
     pairs = (items * vectors + 1) // 2
+    # What is added up in several stretches must not lie where another thread adds up, too.
+    alone = shared > length and columns % wide > 0
+    sums = np.empty(rows * 2 * wide if alone else 0, left.dtype)
     for pair in range(number * pairs // count, (number + 1) * pairs // count):
         # Of an odd number the last vector twice; where vectors are not filled, the last two overlap.
         one, other = 2 * pair, min(2 * pair + 1, items * vectors - 1)
@@ -131,9 +134,14 @@ def spread_part_(left: Any, right: Any, found: Any, wide: int, _: Any, number: i
                 store(packed, k * 2 * wide + wide, load(theirs, more))
                 at += columns
                 more += columns
+            target, at, line, gap = (sums, 0, 2 * wide, wide) if alone else (into, begin, columns, apart)
             for row in range(0, rows, 4):
-                four, to = place_four(above, shared, row, rows), place_four(begin, columns, row, rows)
-                multiply_four_(ours, four, 1, packed, 0, wide, 2 * wide, some, into, to, apart, above > 0)
+                four, to = place_four(above, shared, row, rows), place_four(at, line, row, rows)
+                multiply_four_(ours, four, 1, packed, 0, wide, 2 * wide, some, target, to, gap, above > 0)
+        if alone:
+            for row in range(rows):
+                store(into, begin + row * columns, load(sums, row * 2 * wide))
+                store(into, begin + row * columns + apart, load(sums, row * 2 * wide + wide))
 
 
 @inlined
