@@ -69,17 +69,6 @@ def test_outputs_and_gradients_are_numpys(team, batch, rows, columns, dtype):
         assert [one is not None for one in pull(grad, wanted)] == wanted
 
 
-def test_threads_do_not_add_to_one_anothers_sums(team):
-    # Columns that do not fill vectors, which the last two share, and sums over so many that they take several turns.
-    draws = np.random.default_rng(0)
-    x, weight, grad = (draws.normal(size=own) for own in ((600, 45), (600, 45), (600, 600)))
-    _, pull = dense.multiply_inputs(x, weight, None)
-    for _ in range(10):
-        own, pulled, _ = pull(grad, (True, True, False))
-        np.testing.assert_allclose(own, grad @ weight, rtol=0, atol=1e-10)
-        np.testing.assert_allclose(pulled, grad.T @ x, rtol=0, atol=1e-10)
-
-
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("lead", [(32,), (2, 9)])
 def test_a_product_is_torchs(seen, lead, bias):

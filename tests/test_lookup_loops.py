@@ -182,7 +182,7 @@ def test_a_table_that_is_never_built(monkeypatch):
         (lambda circuit: adqc.nn.Embedding(32768, 256, circuit=circuit), 1024, "lookup", True),
         (lambda circuit: adqc.nn.Embedding(1000, 64, circuit=circuit), 64, "lookup", False),
         (lambda circuit: adqc.nn.Conv2d(128, 128, 3, circuit=circuit), 8192, "conv", True),
-        (lambda circuit: adqc.nn.Conv2d(16, 32, 3, circuit=circuit), 8192, "conv", False),
+        (lambda circuit: adqc.nn.Conv2d(16, 16, 3, circuit=circuit), 8192, "conv", False),
     ],
 )
 def test_what_is_cheaper_on_fixed_cases(make_layer, count, use, applied):
