@@ -53,11 +53,12 @@ def linear(setup: Setup) -> Iterator[Line]:
             held_bytes(layer) + peak_bytes(training_step(layer.train(), x), setup.device) for layer in (ours, dense)
         ]
         memory.append(Line(8, f"{name}, training step", "nn.Linear", *held, at_most=0.05, unit="bytes", note="peak"))
-    ours, dense, name = pair(setup, 1024, 6, "interleaved")
-    x = torch.randn(BATCH, setup.size(1024), device=setup.device)
-    found = medians({side: training_step(layer, x) for side, layer in _sides(ours, dense)}, setup)
-    work = f"{name}, batch {BATCH}, training step"
-    yield Line(6, work, "nn.Linear", found["ours"], found["theirs"], at_most=1.0)
+    for depth in (4, 6):
+        ours, dense, name = pair(setup, 1024, depth, "interleaved")
+        x = torch.randn(BATCH, setup.size(1024), device=setup.device)
+        found = medians({side: training_step(layer, x) for side, layer in _sides(ours, dense)}, setup)
+        work = f"{name}, batch {BATCH}, training step"
+        yield Line(6, work, "nn.Linear", found["ours"], found["theirs"], at_most=1.0)
     yield from convolution(setup)
     yield from memory
 
