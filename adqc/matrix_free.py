@@ -74,7 +74,8 @@ def find_chain(wall: BrickWall, batch: int, *, use: str, kept: bool) -> Chain | 
     """The chain of a circuit, see :func:`adqc.engine.chain.make_chain`; None where it sees other axes or cosines."""
     if wall.config.axes is not None or wall.config.frequencies is not None:
         return None
-    return make_chain(wall.wiring, wall.layout, batch, use=use, kept=kept, real=wall.family.real)
+    in_loops = goes_in_loops(wall)
+    return make_chain(wall.wiring, wall.layout, batch, use=use, kept=kept, real=wall.family.real, in_loops=in_loops)
 
 
 def predict(wall: BrickWall, chain: Chain, batch: int, *, use: str, kept: bool, training: bool) -> tuple[float, float]:
@@ -135,7 +136,7 @@ def _find_cheaper_chain(
     shape: tuple[int, ...], wiring: Wiring, layout: Layout, in_loops: bool, unitary: bool, real: bool, on_cpu: bool,
     batch: int, use: str, kept: bool, training: bool,
 ) -> Chain | None:  # fmt: skip
-    chain = make_chain(wiring, layout, batch, use=use, kept=kept, real=real)
+    chain = make_chain(wiring, layout, batch, use=use, kept=kept, real=real, in_loops=in_loops)
     if chain is None:
         return None
     built = _make_built_seconds(shape, shape, None, wiring, layout, in_loops, unitary, real, on_cpu, batch, use, kept)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from adqc.constants import plans
 from adqc.engine import cost
+from adqc.engine.chain_cost import LOOPED, build_cost, find_loops, pair_cost, use_cost
 from adqc.engine.columns import Columns
 from adqc.engine.fusion import FUSIONS
 from adqc.engine.patches import MOST_AXES, Patches, make_patches, peel_patches
@@ -28,9 +29,6 @@ from adqc.engine.split import Split, cut, slopes
 from adqc.engine.train import Train
 from adqc.geometry import Layout, Wiring
 
-# Inputs from which on products go in compiled loops; a quarter as many may, with zeros for the others. And a
-# second piece's columns from which on rows are looked up in loops.
-LOOPED = 16
 MOST_PIECES = 4
 # What chains that do not go in loops of their own take in training beside these, for each second forward.
 LONGER = 3.5 / 3
@@ -104,8 +102,9 @@ def is_ordered(layout: Layout) -> bool:
 
 @plans
 def make_chain(
-    wiring: Wiring, layout: Layout, batch: int, *, use: str = "linear", kept: bool = False, real: bool = True
-) -> Chain | None:
+    wiring: Wiring, layout: Layout, batch: int, *, use: str = "linear", kept: bool = False, real: bool = True,
+    in_loops: bool = True,
+) -> Chain | None:  # fmt: skip
     """The cheapest chain for a batch.
 
     Args:
@@ -115,15 +114,18 @@ def make_chain(
         kept: Whether the pieces are made once and kept, so that only applying them counts.
         use: ``"linear"``; ``"conv"``: two pieces, the first of which holds rows only; ``"lookup"``: two pieces.
         real: Whether the gates are real; the pieces of complex ones are made real, with twice the bonds.
+        in_loops: Whether compiled loops may apply it, which alone take a gate between two pieces.
 
     Returns:
         The chain; None where the order of the bits does not allow any.
     """
-    return _make_chain(wiring, layout, batch, use, kept, real)
+    return _make_chain(wiring, layout, batch, use, kept, real, in_loops)
 
 
 @lru_cache(maxsize=512)
-def _make_chain(wiring: Wiring, layout: Layout, batch: int, use: str, kept: bool, real: bool) -> Chain | None:
+def _make_chain(
+    wiring: Wiring, layout: Layout, batch: int, use: str, kept: bool, real: bool, in_loops: bool
+) -> Chain | None:
     if not is_ordered(layout):
         return None
     best: tuple[float, tuple[int, ...], int, bool] | None = None
@@ -137,18 +139,18 @@ def _make_chain(wiring: Wiring, layout: Layout, batch: int, use: str, kept: bool
                 shapes = _shapes(layout, chosen, [places[mark][1] + (not real) for mark in chosen])
                 if use == "conv" and shapes[0][1] > 1:
                     continue
-                build = sum(_build_cost(wiring, *shape) for shape in shapes)
+                build = sum(build_cost(wiring, *shape) for shape in shapes)
                 # A convolution takes the kernel's piece first.
                 for backwards in (True,) if use == "conv" else (False,) if use == "lookup" else (False, True):
-                    apply = _use_cost(layout, shapes, batch, use, backwards)
-                    longer = 1.0 if kept or _find_loops(shapes, batch, use, backwards) else LONGER
+                    apply = use_cost(layout, shapes, batch, use, backwards)
+                    longer = 1.0 if kept or find_loops(shapes, batch, use, backwards) else LONGER
                     seconds = longer * apply + (0 if kept else build)
                     if best is None or seconds < best[0]:
                         best = (seconds, tuple(places[mark][0] for mark in chosen), slope, backwards)
-    crossings = _find_crossings(wiring, layout) if use == "linear" and real and 4 * batch >= LOOPED else ()
-    for crossing in crossings:
-        build = sum(_build_cost(wiring, *shape) for shape in crossing.shapes)
-        seconds = _pair_cost(crossing.shapes, batch, gated=True) + (0 if kept else build)
+    crosses = use == "linear" and real and in_loops and 4 * batch >= LOOPED
+    for crossing in _find_crossings(wiring, layout) if crosses else ():
+        build = sum(build_cost(wiring, *shape) for shape in crossing.shapes)
+        seconds = pair_cost(crossing.shapes, batch, gated=True) + (0 if kept else build)
         if crossed is None or seconds < crossed[0]:
             crossed = (seconds, crossing)
     if crossed is not None and (best is None or crossed[0] < best[0]):
@@ -223,109 +225,6 @@ def _shapes(layout: Layout, marks: Sequence[int], bonds: Sequence[int]) -> list[
     return found
 
 
-def _build_cost(wiring: Wiring, rows: int, columns: int, left: int, right: int) -> float:
-    entries = rows * columns * left * right
-    if entries <= 2**MOST_AXES:
-        # In loops; a gate acts on half of it on average, as a state grows with its gates.
-        adds = len(wiring.gates) * math.log2(rows * columns) / wiring.sites * len(wiring.gates[0])
-        return 3 * cost.CALL + 2 * cost.copy(entries, fresh=True) + cost.LOOPED * adds * entries / cost.RATE
-    # A layer doubles the bonds: all layers together move and multiply about twice what the last one does.
-    calls = len(wiring.layers) * max(1, (rows * columns).bit_length() // 4) * 3
-    return calls * cost.CALL + 2 * (cost.copy(entries) + 32 * entries / cost.RATE)
-
-
-def _use_cost(
-    layout: Layout, shapes: Sequence[tuple[int, int, int, int]], batch: int, use: str, backwards: bool
-) -> float:
-    if use == "lookup":
-        return _lookup_cost(shapes, batch)
-    if use == "conv":
-        return _conv_cost(shapes, math.prod(layout.shape[1:]), batch)
-    return _apply_cost(shapes, batch, backwards)
-
-
-def _apply_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, backwards: bool) -> float:
-    """The products of a chain, and turning input and output so that the batch lies last."""
-    columns, rows = 1, 1
-    for row, column, _, _ in shapes:
-        rows, columns = rows * row, columns * column
-    # Loops turn a part of the batch at a time, and go on with it at once.
-    fresh = batch >= LOOPED
-    loops = _find_loops(shapes, batch, "linear", backwards)
-    if loops:
-        return _thin_cost(shapes, batch) if loops == "thin" else _pair_cost(shapes, batch, gated=False)
-    seconds = sum(cost.copy(batch * side, fresh=fresh) for side in (rows, columns)) + (6 + 3 * len(shapes)) * cost.CALL
-    done, left = 1, columns
-    for row, column, before, after in reversed(shapes) if backwards else shapes:
-        inner, outer = (after, before) if backwards else (before, after)
-        left //= column
-        items, rest = (left, done) if backwards else (done, left)
-        sides = items, row * outer, column * inner
-        looped = cost.spread(*sides, rest * max(batch, LOOPED))
-        if 4 * batch < LOOPED:
-            seconds += cost.batched(*sides, rest * batch)
-        else:
-            seconds += looped if batch >= LOOPED else min(looped, cost.batched(*sides, rest * batch))
-        done *= row
-    return seconds
-
-
-def _pair_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int, *, gated: bool) -> float:
-    """The same of two pieces backwards in the loops of :mod:`adqc.engine.pair`."""
-    (above, ahead, _, bond), (below, behind, _, _) = shapes
-    entries = below * bond * ahead * (batch + -batch % LOOPED)
-    # They take four rows and two vectors at a time.
-    adds = _fill(above) + _fill(behind) * max(1.0, 2 / bond) + 4 * gated
-    turned = cost.ELEMENT * batch * (above * below + ahead * behind) / cost.CACHED
-    return 12 * cost.CALL + turned + cost.PAIRED * entries * adds / cost.RATE
-
-
-def _thin_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int) -> float:
-    """The same in the loops of :mod:`adqc.engine.thin`."""
-    (above, ahead, _, bond), (_, behind, _, _) = shapes
-    sides = above + behind
-    # They take four inputs at a time, and read and write these where they lie.
-    seconds = 8 * cost.CALL + cost.PLACED * (batch + -batch % 4) * ahead * bond * sides / cost.RATE
-    size = cost.ELEMENT * batch * (above + ahead * behind)
-    # Both pieces are brought into order.
-    seconds += 2 * cost.copy(ahead * bond * sides, fresh=True)
-    return seconds + size / (cost.CACHED if size < cost.CACHE else cost.BYTES)
-
-
-def _find_loops(shapes: Sequence[tuple[int, int, int, int]], batch: int, use: str, backwards: bool) -> str:
-    """Which loops of their own such pieces go in: those of a thin pair, of a pair, or none."""
-    if use != "linear" or not backwards or len(shapes) != 2:
-        return ""
-    if shapes[1][0] == 1:
-        return "thin" if shapes[1][1] >= 2 * LOOPED else ""
-    return "pair" if batch >= LOOPED and min(side for shape in shapes for side in shape[:2]) > 1 else ""
-
-
-def _fill(side: int) -> float:
-    """A side that one product in three takes in pairs of vectors."""
-    return (2 * side + max(side, 2 * LOOPED)) / 3
-
-
-def _conv_cost(shapes: Sequence[tuple[int, int, int, int]], columns: int, batch: int) -> float:
-    """A convolution with as many channels as the bond and the second piece's rows, and the product that mixes them."""
-    (high, _, _, bond), (low, _, _, _) = shapes
-    seconds = 10 * cost.CALL + cost.dense(bond * low, columns, batch, use="conv")
-    return seconds + cost.product(high, bond, low * batch) + cost.copy(batch * high * low)
-
-
-def _lookup_cost(shapes: Sequence[tuple[int, int, int, int]], batch: int) -> float:
-    """Gathering a slice of each piece for every index, and the products of these."""
-    (_, first, _, bond), (low, second, _, _) = shapes
-    seconds = 8 * cost.CALL + cost.ELEMENT * batch * first * second / cost.BYTES
-    if low == 1:
-        return seconds + cost.copy(batch * first * bond) + cost.placed(batch * first, bond, second)
-    if second < LOOPED:
-        return seconds + cost.copy(batch * bond * (first + second)) + cost.batched(batch, first, bond, second)
-    # Loops take four rows and two vectors at a time.
-    seconds += cost.placed(batch * -(-first // 4) * 4, bond, max(second, 2 * LOOPED))
-    return seconds + cost.ELEMENT * batch * bond * (first + second) / cost.CACHED
-
-
 def _finish_crossing(wiring: Wiring, layout: Layout, crossing: _Crossing, batch: int) -> Chain:
     gate, border, turned, split, shapes = crossing
     alone = Wiring(wiring.sites, ((border - 1, border),), (1,))
@@ -343,7 +242,7 @@ def _finish_crossing(wiring: Wiring, layout: Layout, crossing: _Crossing, batch:
         (bond,),
         True,
         cost.program_cost(program if patches is None else patches),
-        _pair_cost(shapes, batch, gated=True),
+        pair_cost(shapes, batch, gated=True),
         (gate,),
         turned,
     )
@@ -368,5 +267,5 @@ def _finish(wiring: Wiring, layout: Layout, split: Split, batch: int, backwards:
         tuple(2**bond for bond in bonds),
         backwards,
         cost.program_cost(program if patches is None else patches),
-        _use_cost(layout, shapes, batch, use, backwards),
+        use_cost(layout, shapes, batch, use, backwards),
     )

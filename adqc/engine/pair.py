@@ -9,6 +9,7 @@ import numpy as np
 
 from adqc.arrays import NumpyArray
 from adqc.compiled import compiled
+from adqc.engine.block_loops import transpose
 from adqc.engine.chain import Chain
 from adqc.engine.gate_loops import add_up_
 from adqc.engine.pair_loops import apply_part_, pull_inputs_part_
@@ -64,11 +65,11 @@ def apply_pair(
         beside, turned_grad = (np.empty(blocks * side * wide, kind) for side in (2 * outer * filled, 2 * high * low))
         _pull_(
             *team, x, np.ascontiguousarray(grad), x_grad, turned, beside, turned_grad, pulled, kept, first.reshape(-1),
-            first_back.reshape(-1), gate, np.ascontiguousarray(second.T).reshape(-1), first_grads, gate_grads,
+            first_back.reshape(-1), gate, transpose(second).reshape(-1), first_grads, gate_grads,
             second_grads, bias_grads, sizes, wide,
         )  # fmt: skip
         own = first_grads[0, :, :, :inner].transpose(1, 0, 2).reshape(2 * bonds * low, inner)
-        grads = [own, *gate_grads[: len(gates)], second_grads[0, :, :high].T]
+        grads = [own, *gate_grads[: len(gates)], transpose(second_grads[0, :, :high])]
         return x_grad if whole else None, grads, None if bias is None else bias_grads[0]
 
     return found, pull
