@@ -15,7 +15,8 @@ from adqc.array_circuit import Many, make_circuit
 from adqc.arrays import NumpyArray, as_array, is_kept_elsewhere
 from adqc.at_once import Part, find_plan, find_program, list_tensors, make_part, run_parts
 from adqc.engine.apply import apply_chain, as_matrices, pull_peeled, pull_pieces
-from adqc.engine.apply_loops import apply_arrays, goes_at_once, widen
+from adqc.engine.apply_loops import apply_arrays, goes_at_once
+from adqc.engine.arrange import widen
 from adqc.engine.chain import Chain
 from adqc.engine.dense import goes_in_loops, multiply_inputs
 from adqc.engine.materialise import Plan
@@ -174,10 +175,10 @@ def _fill_vectors(
 ) -> tuple[Many, Callable[[Many], Sequence[NumpyArray | None]]]:  # fmt: skip
     """The same for fewer inputs than fill a vector, with zeros behind them."""
     batch = len(given[at])
-    (found,), pull_all = make(*given[:at], widen(given[at], least, given[at].shape[1]), *given[at + 1 :])
+    (found,), pull_all = make(*given[:at], widen(given[at], (least, given[at].shape[1])), *given[at + 1 :])
 
     def pull(grads: Many) -> Sequence[NumpyArray | None]:
-        pulled = list(pull_all([widen(grads[0], least, grads[0].shape[1])]))
+        pulled = list(pull_all([widen(grads[0], (least, grads[0].shape[1]))]))
         first = pulled[at]
         pulled[at] = None if first is None else first[:batch]
         return pulled

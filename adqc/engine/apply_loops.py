@@ -15,6 +15,7 @@ import numpy as np
 
 from adqc.arrays import NumpyArray
 from adqc.engine import block_loops
+from adqc.engine.arrange import widen
 from adqc.engine.chain import Chain
 from adqc.engine.pair import Pulled, apply_pair, suits_pair
 from adqc.engine.products import fill_up
@@ -135,7 +136,7 @@ def _pull(
 def _turn(items: NumpyArray, sizes: Sequence[int]) -> NumpyArray:
     """(batch, numbers), transposed, with zeros behind as many as there are of such bits, and to fill vectors."""
     batch = len(items)
-    return block_loops.transpose(widen(items, batch + -batch % count_entries(items.itemsize), math.prod(sizes)))
+    return block_loops.transpose(widen(items, (batch + -batch % count_entries(items.itemsize), math.prod(sizes))))
 
 
 def _turn_back_(found: NumpyArray, items: NumpyArray) -> None:
@@ -145,12 +146,3 @@ def _turn_back_(found: NumpyArray, items: NumpyArray) -> None:
         block_loops.transpose_into_(found, own)
     else:
         found[:] = block_loops.transpose(own)[: len(found)]
-
-
-def widen(items: NumpyArray, rows: int, columns: int) -> NumpyArray:
-    """Zeros behind the rows and columns of a matrix."""
-    if items.shape == (rows, columns):
-        return items
-    found = np.zeros((rows, columns), items.dtype)
-    found[: len(items), : items.shape[1]] = items
-    return found

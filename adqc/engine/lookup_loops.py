@@ -14,7 +14,7 @@ import numpy as np
 from adqc.arrays import NumpyArray
 from adqc.compiled import compiled
 from adqc.engine import block_loops
-from adqc.engine.apply_loops import widen
+from adqc.engine.arrange import widen
 from adqc.engine.chain import Chain
 from adqc.engine.product_kernels import multiply_four_, place_four
 from adqc.threads import WORK, find_team, split
@@ -68,7 +68,7 @@ def _look_up_in_one(index: NumpyArray, left: NumpyArray, right: NumpyArray, colu
     found = np.ascontiguousarray(made.reshape(len(index), -1)[:, :columns])
 
     def pull(grad: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
-        own = widen(grad, len(index), first * right.shape[2]).reshape(1, len(taken), right.shape[2])
+        own = widen(grad, (len(index), first * right.shape[2])).reshape(1, len(taken), right.shape[2])
         other = np.empty(right.shape, right.dtype)
         block_loops.spread(block_loops.transpose(taken), own, other)
         pulled = np.zeros((high, first * bonds), left.dtype)
@@ -116,7 +116,7 @@ def _look_up_in_both(index: NumpyArray, left: NumpyArray, right: NumpyArray, col
             np.zeros((team.size if size <= SMALL else 1, *shape), kind)
             for size, shape in ((left.size, (high, first, filled)), (right.size, right.shape))
         )
-        seeds = np.ascontiguousarray(widen(grad, *made.shape))
+        seeds = np.ascontiguousarray(widen(grad, made.shape))
         _pull_(*team, index, left, across, seeds, pulled, other, some, wide)
         return np.ascontiguousarray(pulled.sum(0)[:, :, :bonds].transpose(0, 2, 1)), other.sum(0)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from adqc.arrays import NumpyArray
 from adqc.compiled import compiled
+from adqc.engine.arrange import widen
 from adqc.engine.block_loops import transpose
 from adqc.engine.chain import Chain
 from adqc.engine.gate_loops import add_up_
@@ -35,10 +36,10 @@ def apply_thin(
     sizes, batch = (parts, inner, bonds), len(x)
     first = np.ascontiguousarray(matrices[0])
     # With what is added as one more of its rows.
-    second = _fill(transpose(matrices[1][:rows]), filled, more=int(bias is not None))
+    second = widen(transpose(matrices[1][:rows]), (many + (bias is not None), filled))
     if bias is not None:
         second[many, :rows] = bias
-    x = _fill(x, parts * inner)
+    x = np.ascontiguousarray(widen(x, (batch, parts * inner)))
     between, found = np.empty((batch, len(second)), kind), np.empty((batch, rows), kind)
     team = find_team(batch * (inner + rows) * many // WORK)
     _apply_(*team, x, found, between, first.reshape(-1), _pack(second, pair), sizes, pair // 2)
@@ -47,24 +48,16 @@ def apply_thin(
         x_grad = np.empty(x.shape if whole else (0, 0), kind)
         first_grads = np.zeros((team.size, bonds, inner), kind)
         second_grads = np.zeros((team.size, *second.shape), kind)
+        grad = np.ascontiguousarray(widen(grad, (batch, filled)))
         _pull_(
-            *team, x, _fill(grad, filled), x_grad, between, _pack(first, pair), second.reshape(-1), first_grads,
-            second_grads, sizes, pair // 2,
+            *team, x, grad, x_grad, between, _pack(first, pair), second.reshape(-1), first_grads, second_grads, sizes,
+            pair // 2,
         )  # fmt: skip
-        own = transpose(_fill(second_grads[0, :many, :rows], len(matrices[1])))
+        own = transpose(widen(second_grads[0, :many, :rows], (many, len(matrices[1]))))
         added = None if bias is None else second_grads[0, many, :rows]
         return x_grad[:, :columns] if whole else None, [first_grads[0], own], added
 
     return found, pull
-
-
-def _fill(items: NumpyArray, columns: int, *, more: int = 0) -> NumpyArray:
-    """Zeros behind the columns of a matrix, and so many more rows, in one stretch."""
-    if items.shape[1] == columns and not more:
-        return np.ascontiguousarray(items)
-    found = np.zeros((len(items) + more, columns), items.dtype)
-    found[: len(items), : items.shape[1]] = items
-    return found
 
 
 def _pack(matrix: NumpyArray, pair: int) -> NumpyArray:
