@@ -21,7 +21,6 @@ from adqc.engine.absorb import absorb, is_absorbed
 from adqc.engine.apply import as_matrices
 from adqc.engine.chain import Chain
 from adqc.engine.evolve import run_program
-from adqc.engine.peel import leave_out
 from adqc.gates import GateFamily
 from adqc.geometry import Layout, Wiring
 from adqc.memory import check_memory
@@ -310,8 +309,7 @@ class BrickWall(nn.Module):
             matrices, start = absorb(matrices, start, self.wiring), None
         own, peeled = matrices, [matrices[gate] for gate in chain.peeled]
         if peeled:
-            others, _ = leave_out(self.wiring, chain.peeled)
-            own = matrices.index_select(0, constant(tuple(others), matrices, dtype=torch.long))
+            own = matrices.index_select(0, constant(chain.others, matrices, dtype=torch.long))
         pieces = run_program(own, chain.program, start, scale.to(matrices.real.dtype), unitary=self.family.unitary)
         return [piece.to(scale.dtype) for piece in as_matrices(pieces, chain, peeled)]
 

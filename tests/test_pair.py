@@ -170,6 +170,9 @@ def test_what_takes_a_gate_between_its_pieces():
     assert find((1024, 1024), 64).peeled == (33,)
     assert find((1024, 1024), 64).bonds == (4,)
     assert find((1024, 1024), 64, depth=5).turned
+    # Elsewhere than on the CPU nothing goes in loops.
+    wall = adqc.BrickWall((1024, 1024), adqc.Circuit(depth=4))
+    assert not chain.make_chain(wall.wiring, wall.layout, 64, in_loops=False).peeled
     # Few inputs go in torch's steps, complex gates would leave a complex state, and other layouts gain little.
     assert not find((1024, 1024), 1).peeled
     assert not find((1024, 1024), 64, gate="cartan-su4").peeled

@@ -51,6 +51,7 @@ class Chain:
         peeled: The gate that acts between the two pieces; none where they hold all gates. The bit of the columns that
             it meets is counted with the first piece, which gets it from the gate, that of the rows with the second.
         turned: Whether that bit of the rows is the first of the gate's two sites.
+        others: The gates that ``program`` takes, by their numbers, where there is one that it does not.
 
     Attributes:
         size: Entries of all pieces together.
@@ -69,6 +70,7 @@ class Chain:
     apply: float
     peeled: tuple[int, ...] = ()
     turned: bool = False
+    others: tuple[int, ...] = ()
 
     size: int = field(init=False)
     items: tuple[int, ...] = field(init=False)
@@ -229,8 +231,8 @@ def _finish_crossing(wiring: Wiring, layout: Layout, crossing: _Crossing, batch:
     gate, border, turned, split, shapes = crossing
     alone = Wiring(wiring.sites, ((border - 1, border),), (1,))
     ranks = place(layout.order, alone, border)
-    others = leave_out(wiring, (gate,))[1]
-    programs = [make_program(others, split, fusion, ranks=ranks, rising=True) for fusion in FUSIONS]
+    others, rest = leave_out(wiring, (gate,))
+    programs = [make_program(rest, split, fusion, ranks=ranks, rising=True) for fusion in FUSIONS]
     program = min(programs, key=cost.program_cost)
     patches = peel_patches(wiring, (gate,), border, ranks=ranks)
     (above, ahead, _, bond), (below, behind, _, _) = shapes
@@ -245,6 +247,7 @@ def _finish_crossing(wiring: Wiring, layout: Layout, crossing: _Crossing, batch:
         pair_cost(shapes, batch, gated=True),
         (gate,),
         turned,
+        tuple(others),
     )
 
 

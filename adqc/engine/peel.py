@@ -3,6 +3,8 @@
 Of the gates that lie across the border each is a factor of four in the bond, whose every entry costs a multiply-add for
 each of the state's. The last one of them, and the two behind it, are one block on the four sites in the middle: 16
 multiply-adds for each of the state's entries. So halves of depth 8 share 32 entries and not 128.
+
+Where the halves are not joined but applied to inputs, the last gate across the border alone may act between them.
 """
 
 from __future__ import annotations
@@ -38,8 +40,7 @@ def find_peel(wiring: Wiring, split: Split) -> tuple[int, ...]:
 
 
 def find_crossing(wiring: Wiring, layout: Layout, border: int) -> int | None:
-    """The gate across a border that a chain of two pieces may take between them, where it costs a few multiply-adds for
-    each entry, and saves half of the bonds.
+    """The gate across a border that a chain of two pieces may take between them, which halves their bond's dimension.
 
     Args:
         wiring: The sequence of gates.

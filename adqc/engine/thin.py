@@ -21,9 +21,9 @@ from adqc.vectors import count_entries
 
 def suits_thin(chain: Chain, itemsize: int) -> bool:
     """Whether a chain goes in these loops."""
-    if not chain.backwards or len(chain.rows) > 2 or chain.rows[-1] > 1 or chain.peeled:
+    if not (chain.backwards and len(chain.rows) == 2 and chain.rows[1] == 1):
         return False
-    return len(chain.rows) == 2 and chain.columns[1] % (2 * count_entries(itemsize)) == 0
+    return chain.columns[1] % (2 * count_entries(itemsize)) == 0
 
 
 def apply_thin(
